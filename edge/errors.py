@@ -1,0 +1,40 @@
+"""What can go wrong, as a tree. Every message says what, where, and what to do next."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class HandwaveError(Exception):
+    """Anything a user can mend. Commands print it as one line and end with exit code 1."""
+
+
+class PictureError(HandwaveError):
+    """A picture file that cannot be read."""
+
+
+class SourceError(HandwaveError):
+    """A camera, folder or video that cannot be opened or stopped giving frames."""
+
+
+class ModelError(HandwaveError):
+    """A model file that is missing, damaged, or not ours."""
+
+
+class ConfigError(HandwaveError):
+    """A mistake in edge.toml."""
+
+
+class OutputError(HandwaveError):
+    """A pin or other output that cannot be driven."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest known word, or the list of known ones."""
+    known = list(known)
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; there is: {', '.join(known)}"

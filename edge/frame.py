@@ -1,0 +1,50 @@
+"""What a source gives: frames, each with its own time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Image: TypeAlias = NDArray[np.uint8]
+"""A picture: uint8 `[height, width, 3]`, RGB."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture and when it was taken.
+
+    Time travels with the picture, so that playing a recording is the same as living it.
+    """
+
+    image: Image
+    """uint8 `[height, width, 3]`, RGB."""
+    time: float
+    """Seconds on the source's own clock; only differences mean something."""
+    truth: str | None = None
+    """The label it really shows, where the source knows (a labelled folder, a drawn hand)."""
+    name: str | None = None
+    """Where it came from, for messages: a file's path inside its folder."""
+
+
+class Source(ABC):
+    """Where frames come from: iterate it, close it (or use it in a `with`)."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames, oldest first, until the source ends or is closed."""
+
+    def close(self) -> None:
+        """Let go of the hardware or file; closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
