@@ -1,0 +1,52 @@
+"""What runs on the Pi: camera -> model -> decision -> outputs.
+
+>>> from edge import watch
+>>> from gpiozero import LED                        # doctest: +SKIP
+>>> watch("model.onnx", when={"rock": LED(17)})     # doctest: +SKIP
+"""
+
+from edge.camera import Camera
+from edge.card import BACKGROUND, Card
+from edge.classifier import Classifier, Prediction
+from edge.config import Config, read_config
+from edge.decider import Decider, Decision
+from edge.errors import (
+    ConfigError,
+    HandwaveError,
+    ModelError,
+    OutputError,
+    PictureError,
+    SourceError,
+)
+from edge.frame import Frame, Source
+from edge.outputs import Outputs
+from edge.sources import Folder, Video, Webcam, open_source
+from edge.virtual import Virtual
+from edge.watch import watch
+
+__all__ = [
+    "BACKGROUND",
+    "Camera",
+    "Card",
+    "Classifier",
+    "Config",
+    "ConfigError",
+    "Decider",
+    "Decision",
+    "Folder",
+    "Frame",
+    "HandwaveError",
+    "ModelError",
+    "OutputError",
+    "Outputs",
+    "PictureError",
+    "Prediction",
+    "Source",
+    "SourceError",
+    "Video",
+    "Virtual",
+    "Webcam",
+    "open_source",
+    "read_config",
+    "watch",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,14 @@ class Frame:
 class Source(ABC):
     """Where frames come from: iterate it, close it (or use it in a `with`)."""
 
+    live: ClassVar[bool] = True
+    """Whether it shows the present, as a camera does; a recording can wait."""
+
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames, oldest first, until the source ends or is closed."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (a source without hardware has nothing to do)
         """Let go of the hardware or file; closing twice is fine."""
 
     def __enter__(self) -> Self:

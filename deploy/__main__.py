@@ -1,0 +1,5 @@
+"""`python -m deploy` is `deploy`."""
+
+from deploy.cli import main
+
+main()

@@ -1,0 +1,173 @@
+"""The card: one JSON value inside the model file that says everything about the model.
+
+Both sides of the contract are here: the trainer writes a card, the Pi reads it back. A key it does
+not know or a newer format is refused, never guessed at. docs/model-file.md describes each field.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from edge.errors import ModelError
+
+if TYPE_CHECKING:
+    from edge.frame import Image
+
+FORMAT = 1
+BACKGROUND = "background"
+"""The taught "none of these": it is recognised like any class and never triggers anything."""
+CARD_KEY = "handwave.card"
+GOLDEN_KEY = "handwave.golden"
+MAX_GOLDEN_BYTES = 4_000_000  # all golden frames, unpacked
+TOLERANCE = 1e-3
+"""How far the Pi's probabilities may be from the trainer's on a golden frame."""
+
+
+class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the validation pictures said is sure enough; `edge.toml` may say otherwise."""
+
+    enter: float
+    """Confidence at which a gesture begins."""
+    leave: float
+    """Confidence below which it ends; lower than `enter` (hysteresis)."""
+    novelty: float
+    """Novelty above which a picture is like nothing taught."""
+
+
+class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the model was trained on and how well it did."""
+
+    features: str
+    hidden: int
+    seed: int
+    pictures: dict[str, int]
+    """Pictures a label, training and validation together."""
+    sessions: dict[str, int]
+    """Sessions a label."""
+    accuracy: float | None
+    """Share of right answers on the pictures named by `measured_on`; None where none were left."""
+    measured_on: str
+    temperature: float
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One golden frame: which picture it is, and what the trainer got for it."""
+
+    label: str
+    sha256: str
+    """Of the picture's raw RGB bytes."""
+    size: tuple[int, int]
+    """`(width, height)`, pixels."""
+    probabilities: list[float]
+    novelty: float
+
+
+class Camera(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the pictures were taken, so that the Pi can do the same."""
+
+    size: tuple[int, int]
+    """`(width, height)`, pixels."""
+    white_balance: str | None = None
+    exposure: float | None = None
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything about a model that is not arithmetic."""
+
+    labels: list[str]
+    """In the order of `probabilities`."""
+    camera: Camera
+    thresholds: Thresholds
+    training: Training
+    golden: list[Golden]
+    format: int = FORMAT
+    made_by: str = "handwave"
+
+
+def write_card(card: Card) -> str:
+    """Return the card as JSON text, for the model file's metadata."""
+    return msgspec.json.format(msgspec.json.encode(card).decode(), indent=1)
+
+
+def read_card(metadata: dict[str, str], where: str) -> Card:
+    """Read the card out of a model file's metadata.
+
+    Raises:
+        ModelError: no card, a newer or broken one, or one that contradicts itself.
+    """
+    text = metadata.get(CARD_KEY)
+    if text is None:
+        raise ModelError(f"{where}: an ONNX file, but not handwave's (it has no card); train one")
+    try:
+        # The format first: a newer card may well have keys that this version does not know.
+        version = msgspec.json.decode(text, type=_Versioned).format
+        if version != FORMAT:
+            raise ModelError(
+                f"{where}: the card has format {version}, this edge reads {FORMAT}; "
+                + ("update handwave here" if version > FORMAT else "train the model again")
+            )
+        card = msgspec.json.decode(text, type=Card)
+    except (msgspec.DecodeError, msgspec.ValidationError) as problem:
+        raise ModelError(f"{where}: the card is damaged: {problem}; train it again") from None
+    _check(card, where)
+    return card
+
+
+def pack_golden(images: list[Image]) -> str:
+    """Pack small pictures as text for the model file's metadata."""
+    return base64.b64encode(zlib.compress(b"".join(map(np.ndarray.tobytes, images)), 9)).decode()
+
+
+def unpack_golden(card: Card, text: str, where: str) -> list[Image]:
+    """Return the golden frames, each uint8 `[height, width, 3]`, after checking their digests.
+
+    Raises:
+        ModelError: the frames are damaged or not those that the card names.
+    """
+    need = sum(3 * width * height for width, height in (golden.size for golden in card.golden))
+    unpacker = zlib.decompressobj()
+    try:
+        raw = unpacker.decompress(base64.b64decode(text, validate=True), MAX_GOLDEN_BYTES)
+    except (ValueError, zlib.error):
+        raw = b""
+    if len(raw) != need or not unpacker.eof:
+        raise ModelError(f"{where}: its golden frames are damaged; send or train it again")
+    images, start = [], 0
+    for golden in card.golden:
+        width, height = golden.size
+        piece = raw[start : start + 3 * width * height]
+        start += len(piece)
+        if hashlib.sha256(piece).hexdigest() != golden.sha256:
+            raise ModelError(f"{where}: a golden frame is not the card's; send or train it again")
+        images.append(np.frombuffer(piece, np.uint8).reshape(height, width, 3))
+    return images
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    format: int
+
+
+def _check(card: Card, where: str) -> None:
+    """Refuse what no trainer writes: the Pi would only find out frame by frame."""
+    limits = card.thresholds
+    sizes = [card.camera.size, *(golden.size for golden in card.golden)]
+    broken = (
+        "fewer than two labels" if len(card.labels) < 2
+        else "a label twice" if len(set(card.labels)) != len(card.labels)
+        else "an empty label" if not all(card.labels)
+        else "thresholds out of order" if not 0 < limits.leave <= limits.enter < 1
+        else "a size out of range" if not all(0 < side <= 8192 for size in sizes for side in size)
+        else "golden frames of another number of labels"
+        if any(len(golden.probabilities) != len(card.labels) for golden in card.golden)
+        else None
+    )  # fmt: skip
+    if broken:
+        raise ModelError(f"{where}: the card is damaged: {broken}; train it again")

@@ -1,0 +1,150 @@
+"""The model file, run: a frame in, a prediction out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.card import GOLDEN_KEY, TOLERANCE, read_card, unpack_golden
+from edge.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+
+    from edge.card import Card
+    from edge.frame import Frame, Image
+
+MAX_MODEL_BYTES = 200_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What one frame looks like, all by itself."""
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    """float32 `[classes]`, in the order of `labels`, summing to 1."""
+    novelty: float
+    """How unlike anything taught; higher is stranger."""
+    time: float
+    """The frame's time, seconds."""
+
+    @property
+    def label(self) -> str:
+        """The likeliest label."""
+        return self.labels[int(self.probabilities.argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """The largest probability."""
+        return float(self.probabilities.max())
+
+
+class Classifier:
+    """A model file ready to run.
+
+    >>> classifier = Classifier("model.onnx")         # doctest: +SKIP
+    >>> classifier.predict(frame).label               # doctest: +SKIP
+    'rock'
+
+    Args:
+        model: path of a model file made by `trainer`.
+        threads: processor threads onnxruntime may use; None lets it choose.
+
+    Raises:
+        ModelError: missing, damaged, of a newer format, not ours, or disagreeing with its golden
+            frames.
+    """
+
+    def __init__(self, model: str | Path, *, threads: int | None = None) -> None:
+        self.path = Path(model)
+        self._session = open_session(_read(self.path), str(model), threads=threads)
+        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.card: Card = read_card(metadata, str(model))
+        self.labels = tuple(self.card.labels)
+        self._check_signature()
+        self._check_golden(metadata.get(GOLDEN_KEY, ""))
+
+    def predict(self, frame: Frame) -> Prediction:
+        """Classify one frame."""
+        probabilities, novelty = self.run(frame.image)
+        return Prediction(self.labels, probabilities, novelty, frame.time)
+
+    def run(self, image: Image) -> tuple[NDArray[np.float32], float]:
+        """Return probabilities, float32 `[classes]`, and novelty of a uint8 `[h, w, 3]` picture."""
+        probabilities, novelty = self._session.run(
+            ["probabilities", "novelty"], {"image": np.ascontiguousarray(image)}
+        )
+        return probabilities, float(novelty)
+
+    def _check_signature(self) -> None:
+        inputs = {i.name: (i.type, len(i.shape)) for i in self._session.get_inputs()}
+        outputs = {o.name: (o.type, len(o.shape)) for o in self._session.get_outputs()}
+        expected = {"probabilities": ("tensor(float)", 1), "novelty": ("tensor(float)", 0)}
+        if inputs != {"image": ("tensor(uint8)", 3)} or outputs != expected:
+            raise ModelError(f"{self.path}: its inputs or outputs are not a handwave model's")
+
+    def _check_golden(self, packed: str) -> None:
+        """Recompute what the trainer computed; a disagreement means wrong arithmetic here."""
+        images = unpack_golden(self.card, packed, str(self.path))
+        for golden, image in zip(self.card.golden, images, strict=True):
+            probabilities, novelty = self._run_guarded(image)
+            there = np.asarray(golden.probabilities)
+            off = (
+                float(np.abs(probabilities - there).max())
+                if probabilities.shape == there.shape
+                else np.inf
+            )
+            strange = abs(novelty - golden.novelty) / max(1.0, abs(golden.novelty))
+            if not max(off, strange) <= TOLERANCE:  # also catches NaN
+                raise ModelError(
+                    f"{self.path}: disagrees with its golden frame of '{golden.label}' by "
+                    f"{max(off, strange):.2g} (at most {TOLERANCE:g}); send or train it again"
+                )
+
+    def _run_guarded(self, image: Image) -> tuple[NDArray[np.float32], float]:
+        try:
+            return self.run(image)
+        except Exception as problem:  # noqa: BLE001  onnxruntime's errors have no common base but this
+            raise ModelError(f"{self.path}: cannot run: {_first_line(problem)}") from None
+
+
+def open_session(model: bytes, where: str, *, threads: int | None = None) -> InferenceSession:
+    """Open serialised ONNX in onnxruntime, on the processor.
+
+    Raises:
+        ModelError: onnxruntime cannot load it.
+    """
+    # From 1.29 on onnxruntime reports to its makers unless told not to, before it is loaded.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # slow to load: only when a model is
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it would log, we say in one line
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as problem:  # noqa: BLE001  onnxruntime's errors have no common base but this
+        raise ModelError(f"{where}: not a model that runs here: {_first_line(problem)}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path}: larger than {MAX_MODEL_BYTES // 10**6} MB, no model of ours")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such model; make one with: trainer train DATA") from None
+    except OSError as problem:
+        raise ModelError(f"{path}: cannot be read: {problem.strerror}") from None
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).strip().partition("\n")[0][:200]

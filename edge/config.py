@@ -1,0 +1,188 @@
+"""`edge.toml`: what each label does, checked before anything is switched on."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from edge.card import BACKGROUND
+from edge.errors import ConfigError, did_you_mean, no_such_class
+
+MAX_BYTES = 1_000_000
+HEADER_PINS = range(2, 28)
+"""BCM numbers on the 40-pin header; 0 and 1 belong to the HAT's ID chip."""
+PHYSICAL_TO_BCM = {
+    3: 2, 5: 3, 7: 4, 8: 14, 10: 15, 11: 17, 12: 18, 13: 27, 15: 22, 16: 23, 18: 24, 19: 10,
+    21: 9, 22: 25, 23: 11, 24: 8, 26: 7, 29: 5, 31: 6, 32: 12, 33: 13, 35: 19, 36: 16, 37: 26,
+    38: 20, 40: 21,
+}  # fmt: skip
+PLAIN_TYPES = {
+    "int | array": "a pin number or a list of them",
+    "int": "a whole number",
+    "str | null": "text",
+    "str": "text",
+    "float | null": "a number",
+    "float": "a number",
+    "object": "a table",
+    "array": "a list",
+    "bool": "true or false",
+}
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Pins = int | list[int]
+T = TypeVar("T")
+
+
+class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one label does: `[when.LABEL]`."""
+
+    led: Pins = []
+    """BCM pin, or pins, of LEDs: on while the label is decided."""
+    buzzer: Pins = []
+    """BCM pin, or pins, of active buzzers: on while the label is decided."""
+
+    def pins(self) -> list[tuple[str, int]]:
+        """Return `(kind, BCM pin)` of every output, in the order of the fields."""
+        kinds = {kind: getattr(self, kind) for kind in self.__struct_fields__}
+        return [
+            (kind, pin)
+            for kind, pins in kinds.items()
+            for pin in (pins if isinstance(pins, list) else [pins])
+        ]
+
+
+class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How sure to be: `[decide]`. What is not given comes from the model's card."""
+
+    enter: Share | None = None
+    leave: Share | None = None
+    window: Seconds = 0.3
+    hold: Seconds = 0.2
+    cooldown: Seconds = 0.5
+
+
+class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    model: str = "model.onnx"
+    source: str | None = None
+    when: dict[str, Any] = {}
+    decide: dict[str, Any] = {}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole `edge.toml`."""
+
+    path: Path
+    model: Path
+    """The model file, already found relative to `edge.toml`."""
+    source: str | None
+    when: dict[str, Actions]
+    decide: Decide
+
+    def check_labels(self, labels: list[str]) -> None:
+        """Check that every label in `[when]` is one of the model's.
+
+        Raises:
+            ConfigError: naming the label, and the nearest one that exists.
+        """
+        for label in self.when:
+            if label not in labels:
+                raise ConfigError(f"{self.path}: [when.{label}]: {no_such_class(label, labels)}")
+
+
+def read_config(path: str | Path) -> Config:
+    """Read and check `edge.toml`.
+
+    Raises:
+        ConfigError: it is missing, no TOML, or has an unknown key, a wrong type or a bad pin.
+    """
+    path = Path(path)
+    top = _convert(_load(path), _Top, f"{path}:")
+    when = {
+        label: _convert(table, Actions, f"{path}: [when.{label}]")
+        for label, table in top.when.items()
+    }
+    _check_pins(path, when)
+    return Config(
+        path=path,
+        model=path.parent / top.model,
+        source=top.source,
+        when=when,
+        decide=_checked_decide(path, top.decide),
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; see README.md for one to start from") from None
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be read: {problem.strerror}") from None
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES // 10**6} MB, this is no edge.toml")
+    try:
+        return tomllib.loads(text.decode())
+    except UnicodeDecodeError as problem:
+        raise ConfigError(f"{path}: not UTF-8 text at byte {problem.start}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise ConfigError(f"{path}: not valid TOML: {problem}") from None
+
+
+def _convert(table: object, kind: type[T], where: str) -> T:
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as problem:
+        message, _, path = str(problem).partition(" - at `$")
+        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
+        if unknown:
+            known = kind.__struct_fields__  # type: ignore[attr-defined]  # kind is a Struct
+            hint = did_you_mean(unknown[1], known)
+            raise ConfigError(f"{where} unknown key '{unknown[1]}'{hint}") from None
+        key = path.strip(".`")
+        raise ConfigError(
+            f"{where} {key}: {_plain(message)}" if key else f"{where} {_plain(message)}"
+        ) from None
+
+
+def _plain(message: str) -> str:
+    """Say msgspec's types in a maker's words."""
+    for theirs, ours in PLAIN_TYPES.items():
+        message = message.replace(f"`{theirs}`", ours)
+    return message[:1].lower() + message[1:]
+
+
+def _check_pins(path: Path, when: dict[str, Actions]) -> None:
+    taken: dict[int, str] = {}
+    for label, actions in when.items():
+        if label == BACKGROUND:
+            raise ConfigError(
+                f"{path}: [when.{label}]: '{BACKGROUND}' never triggers anything; take it away"
+            )
+        for kind, pin in actions.pins():
+            where = f"[when.{label}] {kind}"
+            if pin not in HEADER_PINS:
+                raise ConfigError(f"{path}: {where}: {_not_on_header(pin)}")
+            if pin in taken:
+                raise ConfigError(
+                    f"{path}: {where}: pin {pin} is already used by {taken[pin]}; take another"
+                )
+            taken[pin] = where
+
+
+def _not_on_header(pin: int) -> str:
+    physical = PHYSICAL_TO_BCM.get(pin)
+    hint = f"; the pin at place {pin} of the header is BCM {physical}" if physical else ""
+    return f"{pin} is not a BCM pin on the header (2 to 27){hint}"
+
+
+def _checked_decide(path: Path, table: dict[str, Any]) -> Decide:
+    decide = _convert(table, Decide, f"{path}: [decide]")
+    if decide.enter is not None and decide.leave is not None and decide.leave > decide.enter:
+        raise ConfigError(f"{path}: [decide] leave: must not be above enter ({decide.enter:g})")
+    return decide

@@ -1,0 +1,65 @@
+"""How all three commands meet a person: one line for an error, exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from edge.errors import HandwaveError
+
+
+class Command(click.Command):
+    """A command whose errors are one line on stderr and exit code 1, unless `--debug`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        debug = click.Option(
+            ["--debug"], is_flag=True, expose_value=False, callback=_remember,
+            help="Show the traceback of an error.",
+        )  # fmt: skip
+        self.params.append(debug)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        name = ctx.find_root().info_name
+        logging.basicConfig(format=f"{name}: %(message)s", stream=sys.stderr, force=True)
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort, click.ClickException, BrokenPipeError):
+            raise
+        except Exception as problem:  # noqa: BLE001  (a bug, too, is one line without --debug)
+            complain(problem)
+            sys.exit(1)
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        super().__init__(*args, **kwargs)
+
+
+def complain(problem: Exception) -> None:
+    """Print an error as one line on stderr, and with `--debug` where it came from."""
+    ctx = click.get_current_context()
+    if ctx.meta.get(__name__):
+        traceback.print_exception(problem)
+    click.echo(f"{ctx.find_root().info_name}: {_one_line(problem)}", err=True)
+
+
+def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    ctx.meta[__name__] = value
+
+
+def _one_line(problem: Exception) -> str:
+    if isinstance(problem, HandwaveError):
+        return " ".join(str(problem).split())
+    what = f"{type(problem).__name__}: {problem}".partition("\n")[0]
+    return f"a mistake of ours ({what}); please report it with what --debug shows"

@@ -1,0 +1,107 @@
+"""Reading picture files: whatever people have, as upright RGB."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.errors import PictureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import PIL.Image
+
+    from edge.frame import Image
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF")  # only these decoders are ever tried
+EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
+MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Return every picture file below `folder`, in the order a person would count them."""
+    return sorted(_walk(folder), key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def natural_key(text: str) -> list[tuple[int, str]]:
+    """Sort key under which `pic2` comes before `pic10`, and folders before what follows them."""
+    parts = re.split(r"(\d+)", text.replace("/", "\0").casefold())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def read_picture(path: Path, *, max_side: int | None = None) -> Image:
+    """Read a JPEG, PNG, WebP, BMP or GIF (first frame) as uint8 `[height, width, 3]` RGB.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits.
+
+    Args:
+        path: the file.
+        max_side: shrink, keeping the shape, until neither side is longer than this many pixels.
+
+    Raises:
+        PictureError: the file is missing, damaged, of another kind, or absurdly large.
+    """
+    import PIL.Image  # a standing device with a camera never reads files
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; pixels are what counts
+            with PIL.Image.open(path, formats=FORMATS) as file:
+                if file.width * file.height > MAX_PIXELS:
+                    raise PIL.Image.DecompressionBombError  # noqa: TRY301  (as Pillow's own, later)
+                if max_side is not None:
+                    file.draft("RGB", (max_side, max_side))  # a JPEG decodes straight to near it
+                return _as_rgb(file, max_side)
+    except FileNotFoundError:
+        raise PictureError(f"{path}: no such picture") from None
+    except PIL.UnidentifiedImageError:
+        raise PictureError(f"{path}: not a picture (JPEG, PNG, WebP, BMP, GIF)") from None
+    except PIL.Image.DecompressionBombError:
+        raise PictureError(f"{path}: is too large a picture") from None
+    except Exception as problem:  # decoders raise nearly anything on damaged files
+        reason = str(problem) or type(problem).__name__
+        raise PictureError(f"{path}: damaged picture ({reason})") from problem
+
+
+def taken_at(path: Path) -> float | None:
+    """Return when a camera says it took a picture, seconds since 1970; None where it does not."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path, formats=FORMATS) as file:
+            text = file.getexif().get_ifd(EXIF_IFD).get(DATE_TIME_ORIGINAL)
+        return datetime.strptime(str(text), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+    except Exception:  # noqa: BLE001  (metadata is a courtesy: damaged ones say nothing)
+        return None
+
+
+def _as_rgb(file: PIL.Image.Image, max_side: int | None) -> Image:
+    from PIL import Image, ImageOps
+
+    file.load()
+    picture = ImageOps.exif_transpose(file)
+    if picture.mode.startswith(("I", "F")):  # 16-bit grey: its high byte
+        high = np.clip(np.asarray(picture, dtype=np.float64) / 257, 0, 255)
+        picture = Image.fromarray(high.round().astype(np.uint8), mode="L")
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    picture = picture.convert("RGB")
+    if max_side is not None and max(picture.size) > max_side:
+        picture.thumbnail((max_side, max_side), Image.Resampling.BOX)
+    return np.array(picture)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+            yield path

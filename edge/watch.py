@@ -1,0 +1,95 @@
+"""The loop: Camera -> Frame -> Prediction -> Decision -> Outputs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge.classifier import Classifier
+from edge.config import Decide
+from edge.decider import Decider
+from edge.errors import ConfigError, no_such_class
+from edge.outputs import Outputs
+from edge.service import until_stopped
+from edge.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping
+    from pathlib import Path
+
+    from edge.card import Card
+    from edge.classifier import Prediction
+    from edge.decider import Decision
+    from edge.frame import Frame, Source
+    from edge.outputs import Output
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One turn of the loop."""
+
+    frame: Frame
+    prediction: Prediction
+    decision: Decision
+    seconds: float
+    """From having the frame to having switched the outputs, by this machine's clock."""
+
+
+def steps(
+    source: Source, classifier: Classifier, decider: Decider, outputs: Outputs
+) -> Generator[Step, None, None]:
+    """Run the loop, one step a frame. However it ends, the outputs are off and all is closed."""
+    with outputs, source:
+        for frame in source:
+            start = time.perf_counter()
+            prediction = classifier.predict(frame)
+            decision = decider.update(prediction)
+            outputs.apply(decision)
+            yield Step(frame, prediction, decision, time.perf_counter() - start)
+
+
+def watch(
+    model: str | Path,
+    when: Mapping[str, Output | Iterable[Output]],
+    *,
+    source: str | Source | None = None,
+) -> None:
+    """Watch the camera and drive outputs, until the source ends, Ctrl-C or SIGTERM.
+
+    >>> watch("model.onnx", when={"rock": LED(17)})  # doctest: +SKIP
+
+    Args:
+        model: path of a model file made by `trainer`.
+        when: for each label an output, or several: anything with `on()` and `off()` is on while
+            the label is decided, any other callable is called once when it is.
+        source: where frames come from, a `Source` or its name; None takes the camera.
+
+    Raises:
+        HandwaveError: a model, source or output that cannot be used; the outputs are off then.
+    """
+    outputs = Outputs(when)
+    with outputs, until_stopped():
+        classifier = Classifier(model)
+        for label in when:
+            if label not in classifier.labels:
+                raise ConfigError(f"{model}: {no_such_class(label, classifier.labels)}")
+        decider = make_decider(classifier.card)
+        if source is None or isinstance(source, str):
+            source = open_source(source, size=classifier.card.camera.size)
+        for _ in steps(source, classifier, decider, outputs):
+            pass
+
+
+def make_decider(card: Card, decide: Decide = Decide()) -> Decider:  # noqa: B008  (it is frozen)
+    """Return the decider for a model: its card's thresholds, unless `edge.toml` says otherwise."""
+    enter = card.thresholds.enter if decide.enter is None else decide.enter
+    leave = card.thresholds.leave if decide.leave is None else decide.leave
+    return Decider(
+        enter,
+        min(leave, enter),
+        novelty=card.thresholds.novelty,
+        window=decide.window,
+        hold=decide.hold,
+        cooldown=decide.cooldown,
+    )

@@ -1,0 +1,112 @@
+"""Stands for systemctl and journalctl where no systemd runs: on the tests' "host".
+
+It plays what a push sees of them, from a real unit file in $STANDIN_STATE: `restart` ends the old
+process, starts ExecStart= with Environment= and a NOTIFY_SOCKET, and waits for READY=1, for the
+process to end, or for TimeoutStartSec=, as Type=notify does. It does not play Restart=, users,
+folders or hardening. Any other argument than a push's own is an error, and a test compares those
+with what the real programs know.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+STATE = Path(os.environ.get("STANDIN_STATE", "."))
+
+
+def running(unit):
+    """Return the process id of the unit's service, or None."""
+    try:
+        pid = int((STATE / f"{unit}.pid").read_text())
+        alive = Path(f"/proc/{pid}/cmdline").read_bytes()  # empty for one that ended
+    except OSError:
+        return None
+    return pid if alive else None
+
+
+def show(unit):
+    """Print LoadState and ActiveState."""
+    print(f"LoadState={'loaded' if (STATE / unit).exists() else 'not-found'}")
+    print(f"ActiveState={'active' if running(unit) else 'inactive'}")
+    return 0
+
+
+def stop(unit):
+    """End the service: SIGTERM, and SIGKILL after 2 s."""
+    started = time.monotonic()
+    while pid := running(unit):
+        os.kill(pid, signal.SIGTERM if time.monotonic() - started < 2 else signal.SIGKILL)
+        time.sleep(0.01)
+    return 0
+
+
+def read_unit(unit):
+    """Return the [Service] settings, and all lines of Environment= together."""
+    lines = [line.partition("=") for line in (STATE / unit).read_text().splitlines()]
+    words = [shlex.split(value) for key, _, value in lines if key == "Environment"]
+    env = dict(word.split("=", 1) for line in words for word in line)
+    return {key: value for key, _, value in lines}, env
+
+
+def restart(unit):
+    """Start the service anew; 0 once it is ready."""
+    stop(unit)
+    service, env = read_unit(unit)
+    address = STATE / f"{unit}.notify"
+    address.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+        ready.bind(str(address))
+        ready.settimeout(0.01)
+        with (STATE / f"{unit}.journal").open("ab") as journal:
+            process = subprocess.Popen(
+                shlex.split(service["ExecStart"]),
+                env=os.environ | env | {"NOTIFY_SOCKET": str(address)},
+                cwd=STATE,
+                stdin=subprocess.DEVNULL,
+                stdout=journal,
+                stderr=journal,
+                start_new_session=True,
+            )
+        give_up = time.monotonic() + float(service["TimeoutStartSec"])
+        while process.poll() is None and time.monotonic() < give_up:
+            try:
+                if ready.recv(4096) == b"READY=1":
+                    (STATE / f"{unit}.pid").write_text(str(process.pid))
+                    return 0
+            except TimeoutError:
+                continue
+    process.kill()
+    print(f"Job for {unit} failed because it did not say READY=1.", file=sys.stderr)
+    print('See "systemctl status" for details.', file=sys.stderr)
+    return 1
+
+
+def systemctl():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("verb", choices=["show", "restart", "stop"])
+    parser.add_argument("--property", choices=["LoadState,ActiveState"])
+    parser.add_argument("unit")
+    asked = parser.parse_args()
+    return {"show": show, "restart": restart, "stop": stop}[asked.verb](asked.unit)
+
+
+def journalctl():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--unit", required=True)
+    parser.add_argument("--lines", type=int, required=True)
+    parser.add_argument("--no-pager", action="store_true", required=True)
+    parser.add_argument("--output", choices=["cat"], required=True)
+    asked = parser.parse_args()
+    lines = (STATE / f"{asked.unit}.journal").read_text().splitlines()
+    print("\n".join(lines[-asked.lines :]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit({"systemctl": systemctl, "journalctl": journalctl}[Path(sys.argv[0]).name]())

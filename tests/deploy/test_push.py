@@ -1,0 +1,320 @@
+"""`deploy push` over a real SSH connection."""
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import edge
+from deploy import Host, Target, make_bundle, plan
+from deploy.push import Job, act, look
+
+
+def one_line(result):
+    """Return the error of a push that failed as it should: one line, no traceback."""
+    assert result.exit_code == 1, result.output
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("deploy: ")
+    return lines[0]
+
+
+def succeed(result):
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+def test_the_first_push_runs(push, pi, project, package):
+    bundle = make_bundle(project / "edge.toml", package)
+    output = succeed(push("pi"))
+    steps = [line.split(": ")[1] for line in output.splitlines()]
+    assert steps == ["upload", "verify", "check", "activate", "restart", f"runs {bundle.release}"]
+    assert pi.current == bundle.release
+    assert pi.releases == [bundle.release]
+    assert pi.active
+    assert pi.journal == [f"running {bundle.release}"]
+
+
+def test_the_files_arrive_byte_for_byte_and_readable_by_the_service(push, pi, project, package):
+    succeed(push("pi"))
+    release = pi.root / "current"
+    files = {p.relative_to(release).as_posix(): p for p in release.rglob("*") if p.is_file()}
+    sent = make_bundle(project / "edge.toml", package)
+    assert {n: p.read_bytes() for n, p in files.items() if n != "MANIFEST"} == sent.files
+    assert hashlib.sha256(files["MANIFEST"].read_bytes()).hexdigest() == sent.digest
+    assert {p.stat().st_mode & 0o777 for p in files.values()} == {0o644}
+
+
+def test_a_second_push_is_an_empty_plan(push, pi):
+    succeed(push("pi"))
+    before = pi.tree(), pi.journal
+    output = succeed(push("pi"))
+    assert output == f"pi: nothing to do: it runs {pi.current}\n"
+    assert (pi.tree(), pi.journal) == before
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(push, pi):
+    before = pi.tree()
+    output = succeed(push("pi", "--dry-run"))
+    steps = [line.split()[0] for line in output.splitlines()[1:]]
+    assert steps == ["upload", "verify", "check", "activate", "restart"]
+    assert pi.tree() == before
+    assert not pi.active
+
+
+def test_a_changed_model_is_a_new_release(push, pi, project, running):
+    (project / "model.onnx").write_text("works better")
+    succeed(push("pi"))
+    assert pi.current != running
+    assert pi.releases == sorted([running, pi.current])
+    assert pi.journal[-1] == f"running {pi.current}"
+
+
+def test_a_release_that_is_there_already_is_not_sent_again(push, pi, project, running):
+    (project / "model.onnx").write_text("works better")
+    succeed(push("pi"))
+    (project / "model.onnx").write_text("works")
+    output = succeed(push("pi"))
+    assert [line.split(": ")[1] for line in output.splitlines()[:-1]] == [
+        "check",
+        "activate",
+        "restart",
+    ]
+    assert pi.current == running
+    assert pi.journal[-1] == f"running {running}"
+
+
+def test_a_release_damaged_on_the_host_is_sent_again(push, pi, running):
+    (pi.root / "current" / "model.onnx").write_text("wörks")
+    assert "upload" in succeed(push("pi"))
+    assert (pi.root / "current" / "model.onnx").read_text() == "works"
+    assert "nothing to do" in succeed(push("pi"))
+
+
+def test_a_service_that_was_stopped_is_started(push, pi, running):
+    pi.systemctl("stop")
+    output = succeed(push("pi"))
+    assert [line.split(": ")[1] for line in output.splitlines()[:-1]] == ["restart"]
+    assert pi.active
+
+
+@pytest.mark.usefixtures("running")
+def test_a_push_cut_before_the_restart_is_finished_by_the_next(push, pi, project, package, sshd):
+    (project / "model.onnx").write_text("works better")
+    bundle, target = make_bundle(project / "edge.toml", package), Target(str(pi.root), pi.unit)
+    with Host("pi", config=sshd / "ssh_config") as host:
+        facts = look(host, bundle, target)
+        steps = plan(facts, bundle, target, host.name)
+        act(steps[:-1], Job(host, bundle, facts, target, ".incoming-cut", str))
+    assert pi.current == bundle.release
+    assert pi.journal[-1] != f"running {bundle.release}"
+    assert "restart" in succeed(push("pi"))
+    assert pi.journal[-1] == f"running {bundle.release}"
+
+
+def test_a_model_that_fails_its_check_there_changes_nothing(push, pi, project, running):
+    before = pi.journal
+    (project / "model.onnx").write_text("fails check")
+    line = one_line(push("pi"))
+    assert "edge check failed there: edge: model.onnx: golden frames disagree" in line
+    assert line.endswith(f"it still runs {running}")
+    assert (pi.current, pi.releases, pi.journal) == (running, [running], before)
+    assert pi.active
+
+
+@pytest.mark.parametrize("way", ["crashes", "hangs"])
+def test_a_release_that_never_gets_ready_is_rolled_back(push, pi, project, way, running):
+    unit = pi.state / pi.unit
+    unit.write_text(unit.read_text().replace("TimeoutStartSec=20", "TimeoutStartSec=0.5"))
+    (project / "model.onnx").write_text(way)
+    result = push("pi")
+    line = one_line(result)
+    assert "did not get ready: Job for" in line
+    assert line.endswith(f"went back to {running}, which runs again")
+    assert pi.current == running
+    assert pi.active
+    assert pi.journal[-1] == f"running {running}"
+    assert ("pi: journal: edge: no camera" in result.stdout) == (way == "crashes")
+
+
+def test_a_first_release_that_never_gets_ready_is_stopped(push, pi, project):
+    (project / "model.onnx").write_text("crashes")
+    assert one_line(push("pi")).endswith("stopped it")
+    assert not (pi.root / "current").is_symlink()
+    (project / "model.onnx").write_text("works")
+    succeed(push("pi"))
+    assert pi.active
+
+
+FAULTY_SSH = """#!{python}
+import os, signal, subprocess, sys
+
+if "{fault}" == "ctrl-c" and sys.argv[-1].endswith("{unit}") and not os.path.exists("{once}"):
+    open("{once}", "w").close()
+    os.kill(os.getppid(), signal.SIGINT)
+if " upload " not in sys.argv[-1] or "{fault}" == "ctrl-c":
+    os.execv("{ssh}", sys.argv)
+data = sys.stdin.buffer.read()
+if "{fault}" == "tampered":
+    subprocess.run(["{ssh}", *sys.argv[1:]], input=data.replace(b"works", b"wirks"), check=True)
+    print("null")
+else:
+    subprocess.run(["{ssh}", *sys.argv[1:]], input=data[: len(data) - {missing}], stderr=-3)
+    sys.exit(255)
+"""
+
+
+@pytest.fixture
+def fault(tmp_path, monkeypatch, pi):
+    """Return a function that puts an `ssh` before the real one that spoils something."""
+    path = os.environ["PATH"]
+
+    def install(fault, missing=0):
+        program = tmp_path / "faulty" / "ssh"
+        program.parent.mkdir(exist_ok=True)
+        names = {
+            "python": sys.executable,
+            "ssh": shutil.which("ssh", path=path),
+            "unit": f" restart {pi.unit}",
+            "once": tmp_path / "once",
+        }
+        program.write_text(FAULTY_SSH.format(**names, fault=fault, missing=missing))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{path}")
+
+    yield install
+    monkeypatch.setenv("PATH", path)
+
+
+def test_a_file_changed_on_the_way_is_refused(push, pi, fault):
+    fault("tampered")
+    line = one_line(push("pi"))
+    assert "verify" in line
+    assert "model.onnx: damaged on the way; it runs nothing yet" in line
+    assert pi.releases == []
+    assert not (pi.root / "current").is_symlink()
+
+
+@pytest.mark.parametrize(  # bytes that the host never gets: padding, files, part of remote.py
+    "missing", [100, 9000, 13000]
+)
+def test_an_upload_cut_short_does_not_break_the_next_push(push, pi, fault, monkeypatch, missing):
+    fault("cut", missing)
+    line = one_line(push("pi"))
+    assert "no connection" in line
+    assert pi.releases == []
+    monkeypatch.setenv("PATH", os.environ["PATH"].split(":", 1)[1])
+    succeed(push("pi"))
+    assert pi.active
+
+
+def test_ctrl_c_while_it_restarts_goes_back_and_stops(push, pi, project, running, fault):
+    (project / "model.onnx").write_text("works better")
+    fault("ctrl-c")
+    result = push("pi", "off")
+    assert result.exit_code == 1
+    assert f"pi: interrupted; went back to {running}, which runs again" in result.stdout
+    assert "off" not in result.output  # no further hosts
+    assert pi.current == running
+    assert pi.journal[-1] == f"running {running}"
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("stranger", "its host key is unknown to you; run `ssh stranger` once"),
+        ("changed", "its host key is not the one you know"),
+        ("off", "Connection refused; is it on"),
+        ("keyless", "it does not accept your key"),
+    ],
+)
+def test_a_host_that_cannot_be_trusted_or_reached_is_one_line(push, pi, host, says):
+    before = pi.tree()
+    assert says in one_line(push(host))
+    assert pi.tree() == before
+
+
+def test_an_unknown_host_key_is_refused_even_where_the_user_config_is_lax(push, sshd):
+    text = (sshd / "ssh_config").read_text()
+    lax = sshd / "lax_config"
+    lax.write_text(text.replace("Host stranger\n", "Host stranger\n StrictHostKeyChecking no\n"))
+    assert "its host key is unknown to you" in one_line(push("stranger", "-F", str(lax)))
+    assert not (sshd / "none").exists()
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=touch${IFS}gotcha", "", "a b", "a\nb"])
+def test_a_host_name_that_is_none_is_refused(push, host, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "is not a host name" in one_line(push("--", host))
+    assert not Path("gotcha").exists()
+
+
+def test_a_host_without_rights_is_one_line(push, pi):
+    pi.root.chmod(0o555)
+    for folder in {*pi.root.parents, *pi.state.parents, pi.state} - {*Path("/tmp/x").parents}:
+        folder.chmod(0o755)  # pytest's own folders let nobody else look in
+    line = one_line(push("weak"))
+    pi.root.chmod(0o755)
+    assert f"may not write to {pi.root}" in line
+    assert not (pi.root / "releases").exists()
+
+
+def test_a_host_that_is_not_set_up_is_told_everything_at_once(push, pi):
+    (pi.state / pi.unit).unlink()
+    shutil.rmtree(pi.root)
+    line = one_line(push("pi"))
+    assert f"there is no folder {pi.root}" in line
+    assert f"systemd knows no {pi.unit} there" in line
+    assert "docs/deploying.md" in line
+    assert not pi.root.exists()
+
+
+def test_one_host_that_fails_does_not_stop_the_others(push, pi):
+    result = push("off", "pi")
+    assert "deploy: off: no connection" in one_line(result)
+    assert pi.active
+
+
+def test_a_lost_connection_is_no_traceback_but_with_debug(push):
+    result = push("off", "--debug")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert "deploy: off: no connection" in result.stderr.splitlines()[-1]
+
+
+def test_an_unusable_target_is_one_line(push):
+    assert "say a whole path" in one_line(push("pi", "--root", "opt/handwave"))
+    assert "say a service" in one_line(push("pi", "--unit", "--now"))
+
+
+def test_no_connection_stays_open(sshd):
+    with Host("pi", config=sshd / "ssh_config") as host:
+        socket = host._folder / "ssh"
+        assert socket.is_socket()
+        assert host.run(["echo", "a  'b'", "$HOME", "*"]).stdout == b"a  'b' $HOME *\n"
+    assert not socket.parent.exists()
+
+
+@pytest.fixture
+def real_edge(push, package):
+    """Let `push` send the real `edge` package."""
+    shutil.rmtree(package)
+    shutil.copytree(edge.__path__[0], package)
+
+
+def test_the_real_edge_passes_its_check_there_and_gets_ready(push, pi, real_edge, real_model):
+    real_model()
+    succeed(push("pi"))
+    assert pi.active
+    assert (pi.root / "current" / "edge" / "cli.py").is_file()
+    assert not list(pi.root.rglob("__pycache__"))
+    assert "nothing to do" in succeed(push("pi"))
+
+
+def test_a_model_whose_golden_frames_disagree_there_is_refused(push, pi, real_edge, real_model):
+    real_model(off=0.01)
+    assert "disagrees with its golden frame of 'rock'" in one_line(push("pi"))
+    assert pi.releases == []

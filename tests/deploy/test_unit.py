@@ -1,0 +1,63 @@
+"""The systemd unit, the page that installs it, and our stand-in for systemd."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import deploy
+from deploy import Target
+
+UNIT = Path(deploy.__file__).with_name("handwave.service")
+PAGE = Path(deploy.__file__).parents[1] / "docs" / "deploying.md"
+
+
+LINES = UNIT.read_text().splitlines()
+SETTINGS = dict(line.split("=", 1) for line in LINES if "=" in line and not line.startswith("#"))
+ENVIRONMENT = " ".join(line for line in LINES if line.startswith("Environment="))
+
+
+def test_the_unit_runs_what_a_push_puts_there():
+    root = Target().root
+    assert SETTINGS["ExecStart"].startswith(f"{root}/venv/bin/python ")
+    assert f"{root}/current/edge.toml" in SETTINGS["ExecStart"]
+    assert f"PYTHONPATH={root}/current " in ENVIRONMENT
+    assert UNIT.name == Target().unit
+
+
+def test_the_unit_avoids_the_known_traps():
+    assert "GPIOZERO_PIN_FACTORY=lgpio" in ENVIRONMENT
+    assert "ORT_DISABLE_TELEMETRY=1" in ENVIRONMENT
+    assert SETTINGS["WorkingDirectory"] == f"/run/{SETTINGS['RuntimeDirectory']}"  # .lgd-nfy*
+    assert SETTINGS["StartLimitIntervalSec"] == "0"  # or going back could be refused
+    assert SETTINGS["Type"] == "notify"
+    assert "ProtectClock" not in SETTINGS  # these two hide the camera and the pins
+    assert "PrivateDevices" not in SETTINGS
+
+
+def test_the_page_names_what_the_unit_and_a_push_need():
+    text = PAGE.read_text()
+    for need in (SETTINGS["User"], *SETTINGS["SupplementaryGroups"].split(), Target().root):
+        assert need in text
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
+def test_systemd_knows_every_line_of_the_unit():
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(UNIT)], capture_output=True, text=True, check=False
+    )
+    assert not re.search("Unknown|Failed to parse|Invalid", done.stderr), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("systemctl"), reason="no systemctl here")
+def test_the_stand_in_is_called_as_the_real_programs_are():
+    def usage(program):
+        done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
+        return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+    for word in ("--property=", "show ", "restart ", "stop "):
+        assert word in usage("systemctl")
+    for word in ("--unit=", "--lines", "--no-pager", "--output="):
+        assert word in usage("journalctl")

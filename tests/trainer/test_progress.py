@@ -1,0 +1,77 @@
+"""What is shown while a network learns."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from trainer.progress import progress_bar
+from trainer.training import Epoch
+
+
+def walk(show, *, epochs, of=None):
+    for number in range(1, epochs + 1):
+        show(Epoch(number, of or epochs, 1 / number, 0.5, 0.9, 0.25, seconds=number * 0.5))
+
+
+@pytest.fixture(autouse=True)
+def no_colours_forced(monkeypatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "lines"), [(1, 1), (7, 7), (10, 10), (11, 6), (95, 10), (1500, 10)]
+)
+def test_away_from_a_terminal_it_prints_a_few_plain_lines(epochs, lines):
+    out = StringIO()
+    with progress_bar(Console(file=out)) as show:
+        walk(show, epochs=epochs)
+    printed = out.getvalue().splitlines()
+    assert len(printed) == lines
+    assert printed[-1].startswith(f"epoch {epochs}/{epochs}: loss ")
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_line_has_loss_accuracy_and_time_left():
+    out = StringIO()
+    with progress_bar(Console(file=out)) as show:
+        walk(show, epochs=4)
+    assert out.getvalue().splitlines()[1] == (
+        "epoch 2/4: loss 0.500, accuracy 50.0%, validation 25.0%, 1 s left"
+    )
+
+
+def test_training_that_stops_early_still_shows_its_last_epoch():
+    out = StringIO()
+    with progress_bar(Console(file=out)) as show:
+        walk(show, epochs=23, of=100)
+    starts = [line.split(":")[0] for line in out.getvalue().splitlines()]
+    assert starts == ["epoch 10/100", "epoch 20/100", "epoch 23/100"]
+
+
+def test_lines_go_to_stderr_and_leave_stdout_to_json(capsys):
+    with progress_bar() as show:
+        walk(show, epochs=3)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 3
+
+
+def test_nothing_learnt_nothing_shown():
+    out = StringIO()
+    with progress_bar(Console(file=out)):
+        pass
+    assert out.getvalue() == ""
+
+
+def test_in_a_terminal_it_is_a_bar_with_the_figures():
+    out = StringIO()
+    with progress_bar(Console(file=out, force_terminal=True, width=100)) as show:
+        walk(show, epochs=8)
+    last = out.getvalue().split("\r")[-1]
+    for part in ("epoch 8/8", "━━━", "loss 0.125", "accuracy 50.0%", "validation 25.0%"):
+        assert part in last

@@ -1,0 +1,281 @@
+"""Learning: it lowers the loss, is repeatable, and always ends with a whole network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from sklearn.neural_network import MLPClassifier
+
+from edge.errors import HandwaveError
+from trainer import training
+from trainer.network import Network, one_hot
+from trainer.training import Adam, Descent, Momentum, TrainingError, fit
+
+OPTIMISERS = {"sgd": 0.3, "momentum": 0.05, "adam": 0.01}  # and a learning rate that suits
+
+
+def clouds(n=120, seed=0, *, spread=1.0):
+    """Three clouds of points: inputs, targets."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    centres = np.array([[0, 2, 0, 1], [2, 0, 0, 0], [-2, -1, 1, 0]])
+    X = centres[y] + spread * rng.standard_normal((n, 4))
+    return X.astype(np.float32), one_hot(y, 3)
+
+
+def same(one, other):
+    return all(np.array_equal(one.parameters[k], other.parameters[k]) for k in one.parameters)
+
+
+@pytest.mark.parametrize(("optimiser", "learning_rate"), OPTIMISERS.items())
+def test_every_optimiser_learns_the_clouds(optimiser, learning_rate):
+    network = Network(4, 8, 3)
+    X, Y = clouds()
+    before = network.loss(X, Y)
+    history = fit(network, X, Y, optimiser=optimiser, learning_rate=learning_rate, epochs=20)
+    assert network.loss(X, Y) < before / 4
+    assert network.evaluate(*clouds(seed=1))[1] > 0.9
+    assert history.stopped == "epochs"
+    assert not history.interrupted
+    assert [epoch.number for epoch in history.epochs] == list(range(1, 21))
+    assert history.epochs[0].validation_loss is None
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "options", "within"),
+    [
+        ("sgd", {"solver": "sgd", "momentum": 0}, 1e-12),
+        ("momentum", {"solver": "sgd", "momentum": 0.9, "nesterovs_momentum": False}, 1e-12),
+        ("adam", {"solver": "adam"}, 1e-5),  # it adds epsilon before its bias correction
+    ],
+)
+def test_a_few_steps_agree_with_sklearn(optimiser, options, within):
+    X, Y = clouds(n=30)
+    X, y = X.astype(float), Y.argmax(axis=1)
+    options |= {"alpha": 0, "batch_size": 30, "random_state": 0}
+    start = MLPClassifier((8,), learning_rate_init=1e-15, **options).partial_fit(
+        X, y, classes=range(3)
+    )
+    twin = MLPClassifier((8,), learning_rate_init=0.01, **options)  # the same seed: the same start
+    for _ in range(6):
+        twin.partial_fit(X, y, classes=range(3))
+
+    network = Network(4, 8, 3, dtype=float)
+    network.load(theirs(start))
+    fit(network, X, Y, optimiser=optimiser, learning_rate=0.01, epochs=6, batch=30)
+    for name, parameter in theirs(twin).items():
+        np.testing.assert_allclose(network.parameters[name], parameter, rtol=0, atol=within)
+
+
+def theirs(twin):
+    (W1, W2), (b1, b2) = twin.coefs_, twin.intercepts_
+    return {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
+
+
+def test_adam_is_the_papers_algorithm():
+    rng = np.random.default_rng(0)
+    ours = {"W1": rng.standard_normal((3, 4))}
+    theta, m, v = ours["W1"].copy(), 0, 0
+    adam = Adam(ours, 0.1)
+    for t in range(1, 20):
+        g = rng.standard_normal((3, 4)) * 10.0 ** rng.integers(-9, 3, (3, 4))  # epsilon counts too
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        theta = theta - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        adam.step({"W1": g})
+        np.testing.assert_allclose(ours["W1"], theta, rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimiser", [Descent, Momentum, Adam])
+def test_weight_decay_shrinks_weights_but_not_biases_and_stays_out_of_the_gradient(optimiser):
+    def moved(weight_decay):
+        network = Network(4, 8, 3)
+        _, gradients = network.gradients(*clouds())
+        before = network.copy().parameters
+        optimiser(network.parameters, 0.1, weight_decay).step(gradients)
+        return before, network.parameters
+
+    before, plain = moved(0)
+    _, decayed = moved(0.5)
+    for name in ("W1", "W2"):
+        shrunk = plain[name] - 0.1 * 0.5 * before[name]
+        np.testing.assert_allclose(decayed[name], shrunk, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(decayed["b1"], plain["b1"])
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.3, "weight_decay": 0.01}])
+def test_the_same_seed_learns_the_same_weights_bit_for_bit(options):
+    networks = [Network(4, 8, 3) for _ in range(3)]
+    for network, seed in zip(networks, (5, 5, 6), strict=True):
+        fit(network, *clouds(), epochs=4, seed=seed, **options)
+    assert same(networks[0], networks[1])
+    assert not same(networks[0], networks[2])
+
+
+def test_dropout_and_label_smoothing_leave_the_reported_loss_plain():
+    network = Network(4, 16, 3)
+    X, Y = clouds()
+    history = fit(network, X, Y, epochs=9, dropout=0.5, label_smoothing=0.1, learning_rate=0.01)
+    assert history.best is not None
+    assert (history.best.loss, history.best.accuracy) == network.evaluate(X, Y)
+    whole = Network(4, 16, 3)
+    fit(whole, X, Y, epochs=9, label_smoothing=0.1, learning_rate=0.01)
+    assert not same(network, whole)
+
+
+def test_label_smoothing_makes_the_network_less_sure():
+    X, Y = clouds(spread=0.1)
+    sure, modest = Network(4, 16, 3), Network(4, 16, 3)
+    fit(sure, X, Y, epochs=60, learning_rate=0.01)
+    fit(modest, X, Y, epochs=60, learning_rate=0.01, label_smoothing=0.3)
+    assert sure.forward(X).max(axis=1).mean() > 0.98
+    assert modest.forward(X).max(axis=1).mean() == pytest.approx(0.8, abs=0.03)  # 1 - 0.3 + 0.3/3
+
+
+def test_early_stopping_restores_the_best_epoch():
+    held_out = clouds(n=200, seed=1, spread=2)
+    network = Network(4, 64, 3)
+    options = {"epochs": 300, "learning_rate": 0.02, "batch": 8}
+    history = fit(network, *clouds(40, spread=2), validation=held_out, patience=6, **options)
+    losses = [epoch.validation_loss for epoch in history.epochs]
+    best = history.best
+    assert history.stopped == "patience"
+    assert best.number == int(np.argmin(losses)) + 1
+    assert len(losses) == best.number + 6
+    assert losses[-1] > best.validation_loss
+    assert network.evaluate(*held_out) == (best.validation_loss, best.validation_accuracy)
+
+
+def test_without_patience_the_best_epoch_is_still_the_one_kept():
+    held_out = clouds(n=200, seed=1, spread=2)
+    network = Network(4, 64, 3)
+    history = fit(network, *clouds(40, spread=2), validation=held_out, epochs=40, batch=4)
+    assert history.stopped == "epochs"
+    assert network.loss(*held_out) == min(epoch.validation_loss for epoch in history.epochs)
+
+
+def test_without_validation_the_last_epoch_is_kept_and_patience_never_runs_out():
+    network = Network(4, 8, 3)
+    history = fit(network, *clouds(spread=3), learning_rate=0.3, epochs=30, patience=1)
+    assert history.stopped == "epochs"
+    assert history.best is history.epochs[-1]
+    assert history.best.loss > min(epoch.loss for epoch in history.epochs)
+
+
+@pytest.mark.parametrize("how", ["raise", "signal", "stop"])
+def test_ctrl_c_keeps_the_best_network_so_far(how):
+    X, Y = clouds()
+    three, interrupted = Network(4, 8, 3), Network(4, 8, 3)
+    fit(three, X, Y, epochs=3)
+    enough = threading.Event()
+
+    def progress(epoch):
+        if epoch.number == 3:
+            {
+                "raise": lambda: signal.default_int_handler(signal.SIGINT, None),
+                "signal": lambda: signal.raise_signal(signal.SIGINT),
+                "stop": enough.set,
+            }[how]()
+
+    history = fit(interrupted, X, Y, epochs=50, progress=progress, stop=enough.is_set)
+    assert history.interrupted
+    assert history.best.number == len(history.epochs) == 3
+    assert same(interrupted, three)
+
+
+def test_ctrl_c_before_the_first_epoch_ends_leaves_the_network_as_it_was():
+    network = Network(4, 8, 3)
+    history = fit(network, *clouds(), stop=lambda: True)
+    assert history.interrupted
+    assert (history.best, history.epochs) == (None, [])
+    assert same(network, Network(4, 8, 3))
+
+
+def test_ctrl_c_in_the_middle_of_an_update_leaves_nothing_half_done(monkeypatch):
+    class Torn(Descent):
+        steps = 0
+
+        def move(self, gradients):
+            self.steps += 1
+            if self.steps > 10:  # in the third epoch of four steps
+                self.parameters["W1"] -= gradients["W1"]
+                raise KeyboardInterrupt
+            super().move(gradients)
+
+    X, Y = clouds()
+    two, torn = Network(4, 8, 3), Network(4, 8, 3)
+    fit(two, X, Y, optimiser="sgd", epochs=2)
+    monkeypatch.setitem(training._OPTIMISERS, "sgd", Torn)
+    history = fit(torn, X, Y, optimiser="sgd", epochs=5)
+    assert history.interrupted
+    assert history.best.number == 2
+    assert same(torn, two)
+
+
+@pytest.mark.parametrize("delay", [0.013, 0.05, 0.11])
+def test_a_real_ctrl_c_at_any_moment_leaves_a_whole_network(delay):
+    X, Y = clouds()
+    network = Network(4, 8, 3)
+    pressing = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+
+    def progress(epoch):
+        if epoch.number == 1:
+            pressing.start()
+
+    history = fit(network, X, Y, epochs=10**6, progress=progress)
+    pressing.join()
+    assert history.interrupted
+    assert network.loss(X, Y) == history.best.loss
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_learning_that_runs_away_says_so_and_leaves_the_network_as_it_was(optimiser):
+    network = Network(4, 8, 3)
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        fit(network, *clouds(), optimiser=optimiser, learning_rate=1e30)
+    assert same(network, Network(4, 8, 3))
+    assert issubclass(TrainingError, HandwaveError)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"optimiser": "adagrad"}, "optimiser: one of sgd, momentum, adam"),
+        ({"learning_rate": 0}, "learning_rate: above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate: above 0"),
+        ({"epochs": 0}, "epochs: at least 1"),
+        ({"batch": 0}, "batch: at least 1"),
+        ({"weight_decay": -1}, "weight_decay: at least 0"),
+        ({"label_smoothing": 1}, "label_smoothing: 0 to below 1"),
+        ({"dropout": 1}, "dropout: 0 to below 1"),
+        ({"patience": 0}, "patience: at least 1"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(options, says):
+    with pytest.raises(TrainingError, match=says):
+        fit(Network(4, 8, 3), *clouds(), **options)
+
+
+X, Y = clouds()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ((X[:, :3], Y), r"inputs: .*\(n, 4\).* there is \(120, 3\)"),
+        ((X[0], Y), r"inputs: .*\(n, 4\)"),
+        ((X[:0], Y[:0]), r"inputs: .* there is \(0, 4\)"),
+        ((X, Y[:-1]), r"targets: .*\(120, 3\).* there is \(119, 3\)"),
+        ((X, Y.argmax(axis=1)), r"one_hot\(\)"),
+        ((X, 2 * Y), "sum to 1"),
+        ((X * np.float32(np.nan), Y), "nan or infinity"),
+    ],
+)
+@pytest.mark.parametrize("which", ["training", "validation"])
+def test_data_of_the_wrong_shape_is_named(which, data, says):
+    arguments = (*data,) if which == "training" else (X, Y)
+    with pytest.raises(TrainingError, match=f"{which} .*{says}"):
+        fit(Network(4, 8, 3), *arguments, validation=data if which == "validation" else None)

@@ -1,0 +1,102 @@
+"""How far to believe the network: its temperature, its thresholds, and what is strange to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.card import Thresholds
+from trainer.network import softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from trainer.network import Array
+
+WRONG = 0.05
+"""Share of the held-out pictures that may be wrong and yet surer than `enter`."""
+STRANGE = 0.99
+"""Share of the held-out pictures that must not be strange."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strangeness:
+    """How far a picture's hidden values are from every class's, in units of their usual spread.
+
+    The squared Mahalanobis distance to the nearest class, with one covariance for all classes, a
+    hidden unit's share: about 1 for pictures like the taught ones.
+
+    Source: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
+    Adversarial Attacks", NeurIPS 2018, equation 2. docs/decisions/0003-novelty.md says what else
+    was tried.
+    """
+
+    whiten: NDArray[np.float32]
+    """float32 `[hidden, hidden]`: after it the spread within classes is 1 in every direction."""
+    centres: NDArray[np.float32]
+    """float32 `[classes, hidden]`: the classes' means, whitened."""
+
+    @classmethod
+    def of(cls, H: Array, targets: NDArray[np.int64], classes: int) -> Strangeness:
+        """Measure hidden values `[n, hidden]` of pictures with these labels `[n]`."""
+        H = H.astype(np.float64)
+        means = np.stack([H[targets == label].mean(axis=0) for label in range(classes)])
+        apart = H - means[targets]
+        covariance = apart.T @ apart / len(H)
+        size = len(covariance)
+        # Dead units have no spread of their own: a twentieth of the mean one, for every direction.
+        covariance += (0.05 * np.trace(covariance) / size + 1e-9) * np.eye(size)
+        whiten = np.linalg.cholesky(np.linalg.inv(covariance))
+        return cls(whiten.astype(np.float32), (means @ whiten).astype(np.float32))
+
+    def __call__(self, H: Array) -> Array:
+        """Return the novelty, `[n]`, of hidden values `[n, hidden]`."""
+        apart = (H @ self.whiten)[:, None, :] - self.centres  # (n, classes, hidden)
+        nearest: Array = np.square(apart).mean(axis=2).min(axis=1)
+        return nearest
+
+
+def fit_temperature(logits: Array, targets: NDArray[np.int64]) -> float:
+    """Return the temperature at which the probabilities are as sure as they are right.
+
+    The one with the least cross-entropy on held-out pictures, from 0.25 to 4.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+
+    Args:
+        logits: `[n, classes]`, of pictures that were not trained on.
+        targets: `[n]`, indices of labels.
+    """
+    candidates = np.geomspace(0.25, 4.0, 65)
+    rows = np.arange(len(targets))
+    losses = [-np.log(softmax(logits / t)[rows, targets] + 1e-12).mean() for t in candidates]
+    return float(candidates[int(np.argmin(losses))])
+
+
+def pick_thresholds(
+    probabilities: Array | None, targets: NDArray[np.int64] | None, novelty: Array
+) -> Thresholds:
+    """Choose thresholds by what was right and wrong on held-out pictures.
+
+    `enter` is where at most 5 % of all the pictures are both wrong and surer, but never below 0.5
+    (another label could be as likely) nor above 0.7 (an honest network seldom is surer in another
+    room; the decider's window and hold do the rest). `leave` is two thirds of it. `novelty` is
+    half again what 99 % stay below.
+
+    Args:
+        probabilities: `[n, classes]`, or None where nothing was held out.
+        targets: `[n]`, indices of labels, or None.
+        novelty: `[n]`, of the same pictures, or of the training ones.
+    """
+    enter = 0.6
+    if probabilities is not None and targets is not None:
+        wrong = np.sort(probabilities.max(axis=1)[probabilities.argmax(axis=1) != targets])[::-1]
+        allowed = int(WRONG * len(targets))
+        enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, 0.5, 0.7))
+    return Thresholds(
+        enter=round(enter, 3),
+        leave=round(enter * 2 / 3, 3),
+        novelty=round(1.5 * float(np.quantile(novelty, STRANGE)), 4),
+    )

@@ -1,0 +1,331 @@
+"""The `trainer` command: teach, measure and look, on the laptop."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.console import Group
+from trainer.errors import DataError, ExportError
+
+if TYPE_CHECKING:
+    from trainer.dataset import Dataset
+    from trainer.describe import Described
+    from trainer.evaluate import Evaluation
+    from trainer.recipe import Taught
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON value on stdout and nothing else."
+)
+
+
+def say(text: str = "") -> None:
+    """Tell a person something: on stderr, so that stdout holds results alone."""
+    click.echo(text, err=True)
+
+
+@click.group("trainer", cls=Group)
+@click.version_option(package_name="handwave", prog_name="trainer")
+def main() -> None:
+    """Teach a camera your gestures: from folders of pictures to one model file."""
+
+
+@main.command(epilog="Example: trainer train gestures/data -o model.onnx")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "output", type=click.Path(path_type=Path, dir_okay=False), default="model.onnx",
+    show_default=True, help="The model file to write.",
+)  # fmt: skip
+@click.option("--features", default="auto", show_default=True, help="auto, pixels or edges.")
+@click.option("--hidden", type=click.IntRange(1, 4096), default=64, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
+@click.option("--test", type=click.Path(path_type=Path), help="Other pictures to measure on.")
+@click.option("--plots", type=click.Path(path_type=Path), help="A folder for the loss curve.")
+@json_option
+def train(
+    *,
+    data: Path,
+    output: Path,
+    features: str,
+    hidden: int,
+    seed: int,
+    test: Path | None,
+    plots: Path | None,
+    as_json: bool,
+) -> None:
+    """Teach a network from DATA/<label>/<session>/<picture> and write a model file.
+
+    Ctrl-C ends the training early and keeps the best network so far.
+    """
+    from trainer.dataset import read_dataset
+    from trainer.export import export
+    from trainer.features import make_features
+
+    start = time.perf_counter()
+    kind = make_features(features)
+    _check_target(output)
+    dataset = read_dataset(data)
+    unseen = _other_pictures(test, data)
+    taught = _teach(dataset, kind, hidden, seed)
+    card = export(taught, output)
+    tested = _evaluate(output, unseen) if unseen else None
+    if plots is not None:
+        from trainer.plots import plot_loss
+
+        plots.mkdir(parents=True, exist_ok=True)
+        plot_loss(taught.history, plots / "loss.png")
+    seconds = time.perf_counter() - start
+    if as_json:
+        click.echo(json.dumps(_train_json(taught, output, tested, seconds)))
+        return
+    size = output.stat().st_size / 1000
+    click.echo(f"wrote {output} ({size:.0f} kB, {kind.name} features) in {seconds:.1f} s")
+    click.echo(_accuracy_line(card.training.accuracy, card.training.measured_on))
+    if tested is not None:
+        click.echo(_accuracy_line(tested.accuracy, f"{tested.n} pictures of {test}"))
+
+
+@main.command(epilog="Example: trainer evaluate model.onnx other-room/data")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@json_option
+def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
+    """Measure a model on DATA/<label>/...: accuracy, precision, recall, confusion."""
+    from trainer.dataset import read_dataset
+
+    dataset = read_dataset(data)
+    evaluation = _evaluate(model, dataset)
+    if as_json:
+        click.echo(json.dumps({"model": str(model), "data": str(data), **evaluation.as_json()}))
+        return
+    _print_evaluation(evaluation)
+
+
+@main.command(epilog="Example: trainer predict model.onnx photo.jpg")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
+    """Say what each PICTURE shows."""
+    from edge.classifier import Classifier
+    from trainer.evaluate import predict as predict_file
+
+    classifier = Classifier(model)
+    rows = []
+    for picture in pictures:
+        prediction = predict_file(classifier, picture)
+        probabilities = [float(p) for p in prediction.probabilities]
+        rows.append(
+            {
+                "picture": str(picture),
+                "label": prediction.label,
+                "confidence": prediction.confidence,
+                "novelty": prediction.novelty,
+                "probabilities": dict(zip(classifier.labels, probabilities, strict=True)),
+            }
+        )
+        if not as_json:
+            strange = prediction.novelty > classifier.card.thresholds.novelty
+            note = "  (unlike anything taught)" if strange else ""
+            click.echo(f"{picture}: {prediction.label} {prediction.confidence:.0%}{note}")
+    if as_json:
+        click.echo(json.dumps(rows))
+
+
+@main.command(epilog="Example: trainer capture rock -n 40 --source webcam:0")
+@click.argument("label")
+@click.option(
+    "--source", help="pi, webcam:0, a folder, a video file or virtual.  [default: this camera]"
+)
+@click.option("-n", "number", type=click.IntRange(min=1), help="Stop after so many pictures.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), default="data", show_default=True,
+    help="The folder of all labels.",
+)  # fmt: skip
+@click.option("--countdown", type=click.FloatRange(0, 60), default=3.0, show_default=True)
+def capture(
+    *, label: str, source: str | None, number: int | None, data: Path, countdown: float
+) -> None:
+    """Record a session of LABEL into DATA/LABEL/<time>/: about eight pictures a second.
+
+    Move your hand about a little while it runs: nearer, farther, turned. Ctrl-C ends it and keeps
+    what there is. Record each gesture at least twice, at different times or places.
+    """
+    from trainer.capture import capture as record
+    from trainer.capture import open_for_capture, session_folder
+    from trainer.viewfinder import Viewfinder
+
+    folder = session_folder(data, label)
+    camera = open_for_capture(source, label, data)
+    with Viewfinder(label, number) as viewfinder:
+        try:
+            for shot in record(camera, folder, number=number, countdown=countdown):
+                viewfinder.show(shot)
+        except KeyboardInterrupt:
+            say("stopped")
+    if not viewfinder.kept:
+        raise DataError(f"{label}: stopped before the first picture; nothing was recorded")
+    click.echo(f"kept {viewfinder.kept} pictures of '{label}' in {folder}")
+
+
+@main.command(epilog="Example: trainer demo gestures/data")
+@click.argument("data", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "output", type=click.Path(path_type=Path, file_okay=False), default="demo",
+    show_default=True, help="Where everything it makes goes.",
+)  # fmt: skip
+def demo(*, data: Path | None, output: Path) -> None:
+    """Show the whole path without hardware: teach, export, run, light (mock) LEDs.
+
+    With DATA, a folder of your own pictures; without, hands that it draws.
+    """
+    from trainer.demo import run_demo
+
+    run_demo(data, output)
+
+
+def _teach(dataset: Dataset, kind: Any, hidden: int, seed: int) -> Taught:
+    from trainer.progress import counting_bar, progress_bar
+    from trainer.recipe import teach
+
+    pictures, sessions = len(dataset.pictures), {p.session for p in dataset.pictures}
+    say(
+        f"{dataset.root}: {pictures} pictures in {len(sessions)} sessions of "
+        + _listed(dataset.labels)
+    )
+    for note in dataset.notes:
+        say(f"note: {note}")
+    with counting_bar("reading pictures") as reading, progress_bar() as progress:
+        taught = teach(dataset, kind, hidden=hidden, seed=seed, reading=reading, progress=progress)
+    _say_skipped(taught.described.unreadable)
+    if taught.interrupted:
+        say("stopped early; kept the best network so far")
+    _say_sessions(taught.described)
+    return taught
+
+
+def _evaluate(model: Path, dataset: Dataset) -> Evaluation:
+    from edge.classifier import Classifier
+    from trainer.evaluate import evaluate as measure
+    from trainer.progress import counting_bar
+
+    classifier = Classifier(model)
+    with counting_bar("looking at pictures") as progress:
+        evaluation = measure(classifier, dataset, progress=progress)
+    _say_skipped(evaluation.skipped)
+    return evaluation
+
+
+def _check_target(output: Path) -> None:
+    """Find out before the training, not after it, that the model cannot be written."""
+    folder = output.resolve().parent
+    if not folder.is_dir():
+        raise ExportError(f"{output}: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK):
+        raise ExportError(f"{output}: may not write into {folder}; choose another with -o")
+
+
+def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
+    from trainer.dataset import read_dataset
+
+    if test is None:
+        return None
+    if test.resolve() == data.resolve():
+        raise DataError(f"--test {test}: those are the pictures to learn from; take other ones")
+    return read_dataset(test)
+
+
+def _say_skipped(lines: list[str]) -> None:
+    for line in lines[:20]:
+        say(f"skipped {line}")
+    if lines:
+        more = f" ({len(lines) - 20} not named here)" if len(lines) > 20 else ""
+        say(f"skipped {len(lines)} picture{'s' * (len(lines) > 1)} that could not be read{more}")
+
+
+def _say_sessions(described: Described) -> None:
+    sessions = described.dataset.sessions()
+    lonely = [label for label, found in sessions.items() if len(found) < 2]
+    if lonely:
+        say(
+            f"warning: only one session of {_listed(lonely)}, so how well it is told from the "
+            "others elsewhere is not known; record another one, at another time, place or light: "
+            f"trainer capture {lonely[0]}"
+        )
+
+
+def _listed(labels: list[str]) -> str:
+    return ", ".join(labels)
+
+
+def _accuracy_line(accuracy: float | None, measured_on: str) -> str:
+    figure = "unknown" if accuracy is None else f"{accuracy:.1%}"
+    return f"accuracy {figure}, measured on {measured_on}"
+
+
+def _train_json(
+    taught: Taught, output: Path, tested: Evaluation | None, seconds: float
+) -> dict[str, Any]:
+    from trainer.export import measured_on
+
+    dataset, held_out = taught.described.dataset, taught.held_out
+    return {
+        "model": str(output),
+        "features": taught.features.name,
+        "labels": dataset.labels,
+        # On the pictures of --test where there are some, or else on the held-out sessions.
+        "accuracy": tested.accuracy if tested else held_out and held_out.accuracy,
+        "measured_on": "test" if tested else measured_on(taught),
+        "validation_accuracy": held_out and held_out.accuracy,
+        "test": tested and tested.as_json(),
+        "sessions": {label: len(found) for label, found in dataset.sessions().items()},
+        "pictures": dataset.counts(),
+        "skipped": taught.described.unreadable,
+        "epochs": len(taught.history.epochs),
+        "interrupted": taught.interrupted,
+        "bytes": output.stat().st_size,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _print_evaluation(evaluation: Evaluation) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("shown")
+    for column in ("pictures", "precision", "recall"):
+        table.add_column(column, justify="right")
+    for label in evaluation.labels:
+        table.add_column(label, justify="right")
+    for label, row in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True):
+        figures = evaluation.per_class()[label]
+        counts = [f"[bold]{n}[/]" if evaluation.labels[i] == label else str(n or "·")
+                  for i, n in enumerate(row)]  # fmt: skip
+        table.add_row(
+            label, str(figures["n"]), _percent(figures["precision"]), _percent(figures["recall"]),
+            *counts,
+        )  # fmt: skip
+    console = Console()
+    if evaluation.n:
+        console.print(
+            f"accuracy {evaluation.accuracy:.1%} on {evaluation.n} pictures", highlight=False
+        )
+        console.print("rows: what was shown; columns: what it was taken for", highlight=False)
+        console.print(table)
+    if evaluation.unknown:
+        console.print(
+            f"{evaluation.unknown} pictures of labels that were never taught; called a gesture: "
+            f"{evaluation.unknown_accepted}",
+            highlight=False,
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"

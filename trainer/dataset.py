@@ -1,0 +1,187 @@
+"""Folders of pictures: labels, sessions, and splits that never cut a session in two."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.pictures import find_pictures, natural_key, taken_at
+from trainer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+MAX_SIDE = 640
+"""Pictures are shrunk to this many pixels a side on reading; no Pi sends its model larger ones."""
+PAUSE = 60.0
+"""Seconds without a picture after which a new session began."""
+SKIP = 10
+"""Numbers missing between two file names after which a new session began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture file, what it shows, and in which recording it was taken."""
+
+    path: Path
+    label: str
+    session: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled pictures in counting order, grouped by session."""
+
+    root: Path
+    pictures: list[Picture]
+    notes: list[str] = field(default_factory=list)
+    """What had to be assumed, in words for the user."""
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in counting order: the order of the model's probabilities."""
+        return sorted({picture.label for picture in self.pictures}, key=natural_key)
+
+    def sessions(self) -> dict[str, set[str]]:
+        """Return the sessions of each label."""
+        found: dict[str, set[str]] = {label: set() for label in self.labels}
+        for picture in self.pictures:
+            found[picture.label].add(picture.session)
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Return how many pictures each label has."""
+        return {label: sum(p.label == label for p in self.pictures) for label in self.labels}
+
+    def without(self, unreadable: Iterable[Picture]) -> Dataset:
+        """Return the dataset without some pictures."""
+        gone = set(unreadable)
+        return Dataset(self.root, [p for p in self.pictures if p not in gone], self.notes)
+
+
+def read_dataset(root: Path) -> Dataset:
+    """Read `root/<label>/<session>/<picture>` and `root/<label>/<picture>`.
+
+    Loose pictures of a label, without a session's folder, are divided into sessions where their
+    time stamps or numbers show a pause. Only names are looked at here; no picture is decoded.
+
+    Raises:
+        DataError: no such folder, no classes in it, or a class without a picture.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; it should hold one folder of pictures a gesture")
+    folders = sorted(
+        (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")),
+        key=lambda path: natural_key(path.name),
+    )
+    if not folders:
+        raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
+    dataset = Dataset(root, [])
+    for folder in folders:
+        pictures = find_pictures(folder)
+        if not pictures:
+            raise DataError(
+                f"{folder}: no pictures of '{folder.name}'; add some (JPEG, PNG, WebP, BMP, GIF), "
+                "or remove the folder"
+            )
+        loose = [path for path in pictures if path.parent == folder]
+        if loose:
+            dataset.pictures.extend(_guess_sessions(loose, folder.name, dataset.notes))
+        dataset.pictures.extend(
+            Picture(path, folder.name, path.relative_to(folder).parts[0])
+            for path in pictures
+            if path.parent != folder
+        )
+    return dataset
+
+
+def check_teachable(dataset: Dataset) -> None:
+    """Refuse what cannot be taught from.
+
+    Raises:
+        DataError: fewer than two classes, or a class without a picture that can be read.
+    """
+    labels = dataset.labels
+    if len(labels) < 2:
+        raise DataError(
+            f"{dataset.root}: only one class, '{labels[0]}'; a network needs two or more to tell "
+            "apart, such as a folder 'background' with pictures of the empty scene"
+            if labels
+            else f"{dataset.root}: no picture could be read"
+        )
+
+
+def split(dataset: Dataset, *, share: float = 0.25, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Divide pictures into training and validation, a session wholly on one side.
+
+    A session that several labels share by name is one recording, and stays together. Every label
+    keeps a session to train on, so a label with just one has no pictures for validation.
+
+    Args:
+        dataset: the pictures.
+        share: of each label's pictures to aim for in validation.
+        seed: which sessions.
+
+    Returns:
+        Indices into `dataset.pictures`: training, validation (perhaps empty).
+    """
+    members: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for picture in dataset.pictures:
+        members[picture.session][picture.label] += 1
+    total = dataset.counts()
+    left = {label: len(sessions) for label, sessions in dataset.sessions().items()}
+    held = dict.fromkeys(total, 0)
+    chosen: set[str] = set()
+    sessions = sorted(members, key=natural_key)
+    for index in np.random.default_rng(seed).permutation(len(sessions)):
+        session = sessions[index]
+        labels = members[session]
+        spare = all(left[label] > 1 for label in labels)
+        wanted = any(held[label] < share * total[label] for label in labels)
+        if spare and wanted:
+            chosen.add(session)
+            for label, count in labels.items():
+                left[label] -= 1
+                held[label] += count
+    train = [i for i, picture in enumerate(dataset.pictures) if picture.session not in chosen]
+    validation = [i for i, picture in enumerate(dataset.pictures) if picture.session in chosen]
+    return train, validation
+
+
+def _guess_sessions(paths: list[Path], label: str, notes: list[str]) -> list[Picture]:
+    """Divide loose pictures into runs, by time stamps where all have one, or else by numbers."""
+    times = [taken_at(path) for path in paths]
+    if all(time is not None for time in times):
+        order = sorted(range(len(paths)), key=lambda i: times[i] or 0.0)
+        paths = [paths[i] for i in order]
+        gaps = np.diff([times[i] or 0.0 for i in order]) > PAUSE
+        how = f"by the cameras' time stamps (a pause of over {PAUSE:g} s begins a session)"
+    else:
+        numbered = [_numbered(path) for path in paths]
+        gaps = np.array(
+            [a[0] != b[0] or b[1] - a[1] > SKIP for a, b in pairwise(numbered)], dtype=bool
+        )
+        how = f"by their names' numbers (over {SKIP} missing begin a session)"
+    runs = np.concatenate([[0], np.cumsum(gaps)]).astype(int)
+    count = int(runs[-1]) + 1
+    one = "one session: nothing in their names or times says more"
+    notes.append(
+        f"{label}: {len(paths)} pictures without a session's folder; assumed "
+        + (one if count == 1 else f"{count} sessions, {how}")
+    )
+    return [
+        Picture(path, label, f"{label}-run{run + 1}") for path, run in zip(paths, runs, strict=True)
+    ]
+
+
+def _numbered(path: Path) -> tuple[str, int]:
+    """Return a name's text and its last number: `IMG_0042` is `("IMG_", 42)`."""
+    match = re.fullmatch(r"(.*?)(\d*)(\D*)", path.stem, re.DOTALL)
+    text, number, rest = match.groups() if match else (path.stem, "", "")
+    return f"{text}#{rest}", int(number or 0)

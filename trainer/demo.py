@@ -1,0 +1,219 @@
+"""The whole path without hardware: teach, export, run the real edge service, light mock LEDs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import PIL.Image
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge.card import BACKGROUND
+from edge.errors import HandwaveError
+from edge.virtual import LABELS, Scene, draw
+from trainer.dataset import Dataset, check_teachable, read_dataset, split
+from trainer.demo_show import Show
+from trainer.errors import DataError
+from trainer.export import export
+from trainer.features import make_features
+from trainer.plots import plot_confusion, plot_loss
+from trainer.progress import counting_bar, progress_bar
+from trainer.recipe import teach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edge.card import Card
+    from edge.frame import Image
+
+ROOMS, PICTURES = 24, 4
+"""Drawn sessions, each another person in another room, and pictures of each label in each."""
+SIZE = (160, 120)
+"""`(width, height)` of the drawn pictures, pixels."""
+ACQUAINTANCE = 3
+"""Seed of the drawn stream: a person and room of the training pictures, at another time."""
+FRAMES = 450
+"""Half a minute of the drawn stream, at 15 frames a second."""
+FREE_PINS = (17, 27, 22, 23, 24, 25, 5, 6, 13, 19, 26, 12, 16, 20, 21, 4)
+"""BCM pins for LEDs, the ones without a second duty first."""
+BUZZER = 18
+"""The first gesture's buzzer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the demo trains on, and the stream it then watches."""
+
+    dataset: Dataset
+    source: str
+    frames: int | None
+    about: str
+    """What the stream is, in words."""
+
+
+def run_demo(data: Path | None, folder: Path) -> None:
+    """Teach, export, run and show; leave the model and two plots in a folder.
+
+    Args:
+        data: the user's own pictures; None draws hands.
+        folder: where everything goes; made if it is not there.
+
+    Raises:
+        HandwaveError: pictures that cannot be learned from, or a service that failed.
+    """
+    console = Console(highlight=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    stage = _drawn_stage(folder) if data is None else _own_stage(data, folder)
+    labels = stage.dataset.labels
+    console.print(f"[bold]teach[/]   {len(stage.dataset.pictures)} pictures: {', '.join(labels)}")
+    start = time.perf_counter()
+    with counting_bar("reading pictures") as reading, progress_bar() as progress:
+        taught = teach(stage.dataset, make_features("auto"), reading=reading, progress=progress)
+    seconds = time.perf_counter() - start
+
+    card = export(taught, folder / "model.onnx")
+    plot_loss(taught.history, folder / "loss.png")
+    size = (folder / "model.onnx").stat().st_size / 1000
+    console.print(
+        f"[bold]export[/]  {folder / 'model.onnx'}, {size:.0f} kB, checked in onnxruntime"
+    )
+
+    config = _write_config(card, folder)
+    console.print(f"[bold]run[/]     edge run --config {config} --pins mock")
+    console.print(f"        on {stage.about}\n")
+    with Show(console, card.labels) as show:
+        for line in _edge_run(config, stage):
+            show.frame(line)
+    plot_confusion(
+        card.labels, show.confusion, "frames of the demo's stream", folder / "confusion.png"
+    )
+    _summary(console, show, card, seconds, folder)
+
+
+def _drawn_stage(folder: Path) -> Stage:
+    """Draw the training pictures, unless an earlier demo already did."""
+    data = folder / "data"
+    wanted = len(LABELS) * ROOMS * PICTURES
+    if sum(1 for _ in data.rglob("*.jpg")) != wanted:
+        new = folder / "data.new"
+        shutil.rmtree(new, ignore_errors=True)
+        with counting_bar("drawing pictures") as progress:
+            for number, (path, image) in enumerate(_drawings(new), start=1):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                PIL.Image.fromarray(image).save(path, quality=92)
+                progress(number, wanted)
+        shutil.rmtree(data, ignore_errors=True)
+        new.rename(data)  # whole or not at all: the next demo trusts it
+    about = "a new stream of a drawn person it has met"
+    return Stage(read_dataset(data), f"virtual:{ACQUAINTANCE}", FRAMES, about)
+
+
+def _drawings(root: Path) -> Iterator[tuple[Path, Image]]:
+    for room in range(ROOMS):
+        scene = Scene.random(room, SIZE)
+        for label in LABELS:
+            for number in range(PICTURES):
+                path = root / label / f"room{room}" / f"{number:02d}.jpg"
+                yield path, draw(label, scene, PICTURES * room + number)
+
+
+def _own_stage(data: Path, folder: Path) -> Stage:
+    """Keep some sessions of the user's pictures from the training, for the stream."""
+    dataset = read_dataset(data)
+    check_teachable(dataset)
+    train, kept = split(dataset)
+    if not kept:
+        raise DataError(
+            f"{data}: every label has only one session, so nothing is left to show the trained "
+            "model; record each gesture once more: trainer capture LABEL"
+        )
+    stream = folder / "stream"
+    shutil.rmtree(stream, ignore_errors=True)
+    for index in kept:
+        picture = dataset.pictures[index]
+        copy = stream / picture.label / picture.session / picture.path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture.path, copy)
+    about = f"{len(kept)} pictures of sessions it has never seen"
+    rest = Dataset(data, [dataset.pictures[index] for index in train], dataset.notes)
+    return Stage(rest, str(stream), None, about)
+
+
+def _write_config(card: Card, folder: Path) -> Path:
+    """Write an edge.toml with an LED for each gesture, and a buzzer for the first one too."""
+    lines = ["# What each gesture does. Pins are BCM numbers.", 'model = "model.onnx"']
+    buzzer = BUZZER
+    for label, pin in _leds(card.labels).items():
+        lines += ["", f"[when.{json.dumps(label)}]", f"led = {pin}"]
+        if buzzer:
+            lines.append(f"buzzer = {buzzer}")
+            buzzer = 0
+    path = folder / "edge.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _leds(labels: list[str]) -> dict[str, int]:
+    """Return a pin for each gesture, as far as there are pins."""
+    gestures = [label for label in labels if label != BACKGROUND]
+    return dict(zip(gestures, FREE_PINS, strict=False))
+
+
+def _edge_run(config: Path, stage: Stage) -> Iterator[dict[str, Any]]:
+    """Run the real service in a process of its own, and yield what it says about each frame."""
+    command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
+    command += ["--source", stage.source, "--pins", "mock", "--fast", "--json"]
+    command += ["--frames", str(stage.frames)] if stage.frames else []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as edge:
+        try:
+            for line in edge.stdout or ():
+                yield json.loads(line)
+        except BaseException:
+            edge.terminate()  # it switches its outputs off
+            raise
+        said = edge.stderr.read() if edge.stderr else ""
+    if edge.returncode != 0:
+        raise HandwaveError(f"edge run failed: {said.strip().splitlines()[-1]}")
+
+
+def _summary(console: Console, show: Show, card: Card, seconds: float, folder: Path) -> None:
+    events = show.events
+    decisions = events.seen + events.false
+    table = Table.grid(padding=(0, 2))
+    for name, value in {
+        "accuracy": f"{show.accuracy:.1%} of {show.confusion.sum()} frames it was not trained on",
+        "elsewhere": _elsewhere(card),
+        "trained in": f"{seconds:.1f} s, reading pictures included",
+        "speed": f"{show.rate:.0f} frames a second, from picture to pins, here",
+        "decisions": f"{events.seen} of {decisions} right, {events.false} wrong; "
+        f"{events.missed} of {events.shown} gestures missed",
+    }.items():
+        table.add_row(f"  [bold]{name}[/]", value)
+    console.print()
+    console.print(table)
+    console.print()
+    for name, what in {
+        "model.onnx": "the model, all in one file",
+        "edge.toml": "what each gesture does",
+        "loss.png": "how it learned",
+        "confusion.png": "what it takes for what",
+    }.items():
+        console.print(f"  {folder / name}", Text(what, style="dim"))
+
+
+def _elsewhere(card: Card) -> str:
+    """Say how good it is where it has not been: the truth about the accuracy above it."""
+    training = card.training
+    if training.accuracy is None:
+        return "not known: too few sessions"
+    return f"{training.accuracy:.1%} of {training.measured_on}"

@@ -1,0 +1,131 @@
+"""How good a model is: accuracy, precision, recall, confusion, and what it makes of the unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.card import BACKGROUND
+from edge.errors import PictureError
+from edge.frame import Frame
+from edge.pictures import read_picture
+from trainer.dataset import MAX_SIDE
+from trainer.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from edge.classifier import Classifier, Prediction
+    from trainer.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a model said to labelled pictures."""
+
+    labels: list[str]
+    """The model's, in its order."""
+    confusion: NDArray[np.int64]
+    """`[classes, classes]`: rows are the truth, columns the likeliest label."""
+    unknown: int
+    """Pictures of labels that the model was never taught."""
+    unknown_accepted: int
+    """Of those, how many it would call a gesture: sure enough, and not strange."""
+    skipped: list[str]
+    """One line for each picture that could not be read."""
+
+    @property
+    def n(self) -> int:
+        """Pictures of taught labels."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of those whose likeliest label is right; None where there were none."""
+        return float(np.trace(self.confusion)) / self.n if self.n else None
+
+    def per_class(self) -> dict[str, dict[str, float | int | None]]:
+        """Return each label's precision, recall and number of pictures.
+
+        Precision is how often it is right when it says so, recall how often it says so when it
+        should; None where it was never said, or never shown.
+        """
+        right = np.diag(self.confusion)
+        said, shown = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
+        return {
+            label: {
+                "precision": float(right[i] / said[i]) if said[i] else None,
+                "recall": float(right[i] / shown[i]) if shown[i] else None,
+                "n": int(shown[i]),
+            }
+            for i, label in enumerate(self.labels)
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values for `json.dumps`."""
+        return {
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "labels": self.labels,
+            "confusion": self.confusion.tolist(),
+            "per_class": self.per_class(),
+            "unknown": {"n": self.unknown, "accepted": self.unknown_accepted},
+            "skipped": self.skipped,
+        }
+
+
+def evaluate(
+    classifier: Classifier,
+    dataset: Dataset,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Show a model every picture of a dataset.
+
+    Raises:
+        DataError: not one picture could be read.
+    """
+    index = {label: number for number, label in enumerate(classifier.labels)}
+    confusion = np.zeros((len(index), len(index)), np.int64)
+    unknown = accepted = 0
+    skipped: list[str] = []
+    for number, picture in enumerate(dataset.pictures, start=1):
+        try:
+            prediction = predict(classifier, picture.path)
+        except PictureError as problem:
+            skipped.append(str(problem))
+            continue
+        if picture.label in index:
+            confusion[index[picture.label], index[prediction.label]] += 1
+        else:
+            unknown += 1
+            accepted += is_accepted(classifier, prediction)
+        if progress is not None:
+            progress(number, len(dataset.pictures))
+    if not confusion.sum() + unknown:
+        raise DataError(f"{dataset.root}: not one picture could be read; first: {skipped[0]}")
+    return Evaluation(list(classifier.labels), confusion, unknown, accepted, skipped)
+
+
+def predict(classifier: Classifier, path: Path) -> Prediction:
+    """Classify a picture file.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    return classifier.predict(Frame(read_picture(path, max_side=MAX_SIDE), time=0.0))
+
+
+def is_accepted(classifier: Classifier, prediction: Prediction) -> bool:
+    """Return whether a prediction alone would count as a gesture, by the card's thresholds."""
+    thresholds = classifier.card.thresholds
+    return (
+        prediction.label != BACKGROUND
+        and prediction.confidence >= thresholds.enter
+        and prediction.novelty <= thresholds.novelty
+    )

@@ -1,0 +1,223 @@
+"""One ONNX file: features, network, temperature, novelty and card; checked before it is written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import onnx
+from onnx import compose, numpy_helper, parser
+
+import edge.card
+from edge.card import CARD_KEY, GOLDEN_KEY, Card, Golden, pack_golden, write_card
+from edge.classifier import Classifier, open_session
+from edge.pictures import read_picture
+from trainer.dataset import MAX_SIDE
+from trainer.errors import ExportError
+from trainer.features import IR_VERSION, OPSET
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.frame import Image
+    from trainer.recipe import Taught
+
+AGREEMENT = 1e-5
+"""How far the exported model's probabilities may be from NumPy's."""
+GOLDEN_SIDE = 128
+"""Pixels of a golden frame's longer side: enough to check arithmetic, small enough to travel."""
+GOLDEN_FRAMES = 8
+
+_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+
+
+def export(taught: Taught, path: Path) -> Card:
+    """Write the model file, whole and checked, or leave what was there as it was.
+
+    Raises:
+        ExportError: the graph does not compute what NumPy does, or the file cannot be written.
+    """
+    model = _merge(taught)
+    images = _golden_images(taught)
+    card = _card(taught, images, _agree(model, taught, images))
+    _attach(model, {CARD_KEY: write_card(card), GOLDEN_KEY: pack_golden(images)})
+    onnx.checker.check_model(model, full_check=True)
+    _write(model.SerializeToString(), path)
+    return card
+
+
+def _merge(taught: Taught) -> onnx.ModelProto:
+    """Put the features' graph in front of the two layers."""
+    merged = compose.merge_models(
+        taught.features.model,
+        _head(taught),
+        io_map=[("features", "features")],
+        prefix2="head/",
+    )
+    names = {"head/probabilities": "probabilities", "head/novelty": "novelty"}
+    for node in merged.graph.node:
+        for index, name in enumerate(node.output):
+            node.output[index] = names.get(name, name)
+    for output in merged.graph.output:
+        output.name = names[output.name]
+    merged.graph.name = "handwave"
+    merged.producer_name = "handwave"
+    return merged
+
+
+def _head(taught: Taught) -> onnx.ModelProto:
+    """Return scaling, the two layers, temperature and novelty as a graph."""
+    network = taught.network
+    inputs, hidden, classes = network.sizes
+    activation = _ACTIVATIONS[network.activation]
+    model = parser.parse_model(
+        f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
+        f"""
+        head (float[{inputs}] features) => (float[{classes}] probabilities, float novelty) {{
+            centred = Sub (features, mean)
+            scaled = Mul (centred, scale)
+            weighted = MatMul (scaled, W1)
+            summed = Add (weighted, b1)
+            hidden = {activation} (summed)
+
+            votes = MatMul (hidden, W2)
+            logits = Add (votes, b2)
+            tempered = Div (logits, temperature)
+            probabilities = Softmax <axis = 0> (tempered)
+
+            white = MatMul (hidden, whiten)
+            apart = Sub (white, centres)
+            far = Mul (apart, apart)
+            over_hidden = Constant <value_ints = [1]> ()
+            distances = ReduceMean <keepdims = 0> (far, over_hidden)
+            novelty = ReduceMin <keepdims = 0> (distances)
+        }}
+        """
+    )
+    constants = {
+        "mean": taught.scaler.mean,
+        "scale": taught.scaler.scale,
+        "b1": np.zeros(hidden),  # a network without biases adds nothing
+        "b2": np.zeros(classes),
+        **network.parameters,
+        "temperature": np.float32(taught.temperature),
+        "whiten": taught.strangeness.whiten,
+        "centres": taught.strangeness.centres,
+    }
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
+        for name, value in constants.items()
+    )
+    return model
+
+
+def _agree(
+    model: onnx.ModelProto, taught: Taught, images: list[Image]
+) -> list[tuple[NDArray[np.float32], float]]:
+    """Run the merged graph on real frames beside NumPy; return what NumPy got."""
+    session = open_session(model.SerializeToString(), "the exported model", threads=1)
+    results = []
+    for image in images:
+        row = taught.features(image)[None]  # (1, features)
+        expected, strange = taught.probabilities(row)[0], float(taught.novelty(row)[0])
+        got, novelty = session.run(["probabilities", "novelty"], {"image": image})
+        off = float(np.abs(got - expected).max())
+        strange_off = abs(float(novelty) - strange) / max(1.0, strange)
+        if not (off < AGREEMENT and strange_off < edge.card.TOLERANCE):
+            raise ExportError(
+                f"the exported model disagrees with NumPy by {max(off, strange_off):.2g}; "
+                "nothing was written; please report this"
+            )
+        results.append((expected.astype(np.float32), strange))
+    return results
+
+
+def _golden_images(taught: Taught) -> list[Image]:
+    """Return a small copy of one picture a label, each uint8 `[height, width, 3]`."""
+    first = {picture.label: picture for picture in reversed(taught.described.dataset.pictures)}
+    labels = taught.described.dataset.labels[:GOLDEN_FRAMES]
+    return [_shrink(read_picture(first[label].path, max_side=MAX_SIDE)) for label in labels]
+
+
+def _shrink(image: Image) -> Image:
+    height, width = image.shape[:2]
+    ratio = min(1.0, GOLDEN_SIDE / max(height, width))
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _card(
+    taught: Taught, images: list[Image], results: list[tuple[NDArray[np.float32], float]]
+) -> Card:
+    dataset, held_out = taught.described.dataset, taught.held_out
+    width, height = taught.described.size
+    return Card(
+        labels=dataset.labels,
+        # picamera2 wants even sides
+        camera=edge.card.Camera(size=(max(32, width // 2 * 2), max(32, height // 2 * 2))),
+        thresholds=taught.thresholds,
+        training=edge.card.Training(
+            features=taught.features.name,
+            hidden=taught.network.sizes[1],
+            seed=taught.seed,
+            pictures=dataset.counts(),
+            sessions={label: len(found) for label, found in dataset.sessions().items()},
+            accuracy=None if held_out is None else round(held_out.accuracy, 4),
+            measured_on=measured_on(taught),
+            temperature=round(taught.temperature, 4),
+        ),
+        golden=[
+            Golden(
+                label=label,
+                sha256=hashlib.sha256(image.tobytes()).hexdigest(),
+                size=(image.shape[1], image.shape[0]),
+                probabilities=[float(p) for p in probabilities],
+                novelty=novelty,
+            )
+            for label, image, (probabilities, novelty) in zip(
+                dataset.labels,
+                images,
+                results,
+                strict=False,  # many labels have fewer frames
+            )
+        ],
+    )
+
+
+def measured_on(taught: Taught) -> str:
+    """Say in words what the accuracy is the accuracy of."""
+    held_out = taught.held_out
+    if held_out is None:
+        return "nothing: no session could be spared"
+    return f"{len(held_out.targets)} pictures of {held_out.sessions} sessions not trained on"
+
+
+def _attach(model: onnx.ModelProto, metadata: dict[str, str]) -> None:
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+
+
+def _write(content: bytes, path: Path) -> None:
+    """Write beside the target, load it as the Pi will, and only then put it in its place."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".onnx")
+    except OSError as problem:
+        raise ExportError(f"{path}: cannot be written: {problem.strerror}") from None
+    new = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Classifier(new)
+        new.chmod(0o644)  # mkstemp's is for its owner alone; the Pi's service is somebody else
+        new.replace(path)
+    except OSError as problem:
+        raise ExportError(f"{path}: cannot be written: {problem.strerror}") from None
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Training as it happens: a bar in a terminal, a few plain lines in a log. Both go to stderr."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from trainer.training import Epoch
+
+
+@contextmanager
+def progress_bar(console: Console | None = None) -> Iterator[Callable[[Epoch], None]]:
+    """Show training as it happens.
+
+    In a terminal it is a bar with loss, accuracy and time left; elsewhere a line at every tenth of
+    the way, and one for the last epoch wherever it stops.
+
+        with progress_bar() as show:
+            fit(network, X, Y, progress=show)
+
+    Args:
+        console: where to show it; None: stderr.
+    """
+    console = console or Console(stderr=True)
+    with _bar(console) if console.is_interactive else _lines(console) as show:
+        yield show
+
+
+@contextmanager
+def counting_bar(what: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of how many are done, as a bar in a terminal and not at all elsewhere.
+
+    Args:
+        what: is being counted, such as "reading pictures".
+        console: where to show it; None: stderr.
+    """
+    console = console or Console(stderr=True)
+    columns = (
+        TextColumn("{task.description} {task.completed:.0f}/{task.total:.0f}"),
+        BarColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    if not console.is_interactive:
+        yield lambda _done, _of: None
+        return
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=1)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[Epoch], None]]:
+    columns = (
+        TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=1)
+
+        def show(epoch: Epoch) -> None:
+            progress.update(
+                task, completed=epoch.number, total=epoch.of, description=_figures(epoch)
+            )
+
+        yield show
+
+
+@contextmanager
+def _lines(console: Console) -> Iterator[Callable[[Epoch], None]]:
+    last: Epoch | None = None
+    unsaid = False
+
+    def say(epoch: Epoch) -> None:
+        left = epoch.seconds / epoch.number * (epoch.of - epoch.number)
+        line = f"epoch {epoch.number}/{epoch.of}: {_figures(epoch)}, {left:.0f} s left"
+        print(line, file=console.file, flush=True)
+
+    def show(epoch: Epoch) -> None:
+        nonlocal last, unsaid
+        last, unsaid = epoch, epoch.number % -(-epoch.of // 10) != 0
+        if not unsaid:
+            say(epoch)
+
+    yield show
+    if last is not None and unsaid:
+        say(last)
+
+
+def _figures(epoch: Epoch) -> str:
+    figures = f"loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
+    if epoch.validation_accuracy is not None:
+        figures += f", validation {epoch.validation_accuracy:.1%}"
+    return figures
