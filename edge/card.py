@@ -165,6 +165,7 @@ def _check(card: Card, where: str) -> None:
         else "an empty label" if not all(card.labels)
         else "thresholds out of order" if not 0 < limits.leave <= limits.enter < 1
         else "a size out of range" if not all(0 < side <= 8192 for size in sizes for side in size)
+        else "no golden frames" if not card.golden
         else "golden frames of another number of labels"
         if any(len(golden.probabilities) != len(card.labels) for golden in card.golden)
         else None

@@ -54,25 +54,30 @@ class Classifier:
 
     Args:
         model: path of a model file made by `trainer`.
-        threads: processor threads onnxruntime may use; None lets it choose.
+        threads: processor threads onnxruntime may use; with our own features a second one costs
+            as much processor time again and saves next to none.
 
     Raises:
         ModelError: missing, damaged, of a newer format, not ours, or disagreeing with its golden
             frames.
     """
 
-    def __init__(self, model: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, model: str | Path, *, threads: int = 1) -> None:
         self.path = Path(model)
         self._session = open_session(_read(self.path), str(model), threads=threads)
-        metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        metadata = self._metadata()
         self.card: Card = read_card(metadata, str(model))
         self.labels = tuple(self.card.labels)
         self._check_signature()
         self._check_golden(metadata.get(GOLDEN_KEY, ""))
 
     def predict(self, frame: Frame) -> Prediction:
-        """Classify one frame."""
-        probabilities, novelty = self.run(frame.image)
+        """Classify one frame.
+
+        Raises:
+            ModelError: a picture that this model cannot take, such as an empty one.
+        """
+        probabilities, novelty = self._run_guarded(frame.image)
         return Prediction(self.labels, probabilities, novelty, frame.time)
 
     def run(self, image: Image) -> tuple[NDArray[np.float32], float]:
@@ -81,6 +86,12 @@ class Classifier:
             ["probabilities", "novelty"], {"image": np.ascontiguousarray(image)}
         )
         return probabilities, float(novelty)
+
+    def _metadata(self) -> dict[str, str]:
+        try:
+            return dict(self._session.get_modelmeta().custom_metadata_map)
+        except UnicodeDecodeError:
+            raise ModelError(f"{self.path}: damaged (no UTF-8); send or train it again") from None
 
     def _check_signature(self) -> None:
         inputs = {i.name: (i.type, len(i.shape)) for i in self._session.get_inputs()}
@@ -114,7 +125,7 @@ class Classifier:
             raise ModelError(f"{self.path}: cannot run: {_first_line(problem)}") from None
 
 
-def open_session(model: bytes, where: str, *, threads: int | None = None) -> InferenceSession:
+def open_session(model: bytes, where: str, *, threads: int = 1) -> InferenceSession:
     """Open serialised ONNX in onnxruntime, on the processor.
 
     Raises:
@@ -127,23 +138,34 @@ def open_session(model: bytes, where: str, *, threads: int | None = None) -> Inf
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it would log, we say in one line
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    # A model is one file: weights that it wants from other files are looked for where none can be.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
+    options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # else it prints what is wrong to stdout and tries the same again
+        )
     except Exception as problem:  # noqa: BLE001  onnxruntime's errors have no common base but this
         raise ModelError(f"{where}: not a model that runs here: {_first_line(problem)}") from None
 
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(f"{path}: larger than {MAX_MODEL_BYTES // 10**6} MB, no model of ours")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_MODEL_BYTES + 1)  # no stat: /dev/zero has size 0 and no end
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model; make one with: trainer train DATA") from None
-    except OSError as problem:
-        raise ModelError(f"{path}: cannot be read: {problem.strerror}") from None
+    except (OSError, ValueError) as problem:  # a ValueError is a null byte in the name
+        reason = getattr(problem, "strerror", None) or problem
+        raise ModelError(f"{path}: cannot be read: {reason}") from None
+    if len(content) > MAX_MODEL_BYTES:
+        raise ModelError(f"{path}: larger than {MAX_MODEL_BYTES // 10**6} MB, no model of ours")
+    return content
 
 
 def _first_line(problem: Exception) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from edge.card import BACKGROUND
 from edge.errors import ConfigError, did_you_mean, no_such_class
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 64_000
 HEADER_PINS = range(2, 28)
 """BCM numbers on the 40-pin header; 0 and 1 belong to the HAT's ID chip."""
 PHYSICAL_TO_BCM = {
@@ -122,15 +122,16 @@ def _load(path: Path) -> dict[str, Any]:
             text = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; see README.md for one to start from") from None
-    except OSError as problem:
-        raise ConfigError(f"{path}: cannot be read: {problem.strerror}") from None
+    except (OSError, ValueError) as problem:  # a ValueError is a null byte in the name
+        reason = getattr(problem, "strerror", None) or problem
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
     if len(text) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES // 10**6} MB, this is no edge.toml")
+        raise ConfigError(f"{path}: larger than {MAX_BYTES // 1000} kB, this is no edge.toml")
     try:
         return tomllib.loads(text.decode())
     except UnicodeDecodeError as problem:
         raise ConfigError(f"{path}: not UTF-8 text at byte {problem.start}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:  # ValueError: also a number without end
         raise ConfigError(f"{path}: not valid TOML: {problem}") from None
 
 

@@ -60,6 +60,7 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 def _one_line(problem: Exception) -> str:
     if isinstance(problem, HandwaveError):
-        return " ".join(str(problem).split())
+        line = " ".join(str(problem).split())
+        return "".join(c if c.isprintable() else "?" for c in line)  # files' words may hold escapes
     what = f"{type(problem).__name__}: {problem}".partition("\n")[0]
     return f"a mistake of ours ({what}); please report it with what --debug shows"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from edge.classifier import Prediction
 
+GAP = 1.0
+"""Seconds without a frame after which a hold starts anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -84,9 +87,12 @@ class Decider:
         now, before = prediction.time, self._label
         if self._recent and now < self._recent[-1].time:
             self.reset()  # the source began again
+        if self._recent and now - self._recent[-1].time > GAP:
+            self._candidate = None  # what was seen before the gap has not lasted through it
         mean = self._average(prediction)
         labels = prediction.labels
-        if self._label is not None and mean[labels.index(self._label)] < self.leave:
+        held = self._label is not None and mean[labels.index(self._label)] >= self.leave
+        if self._label is not None and not held:  # NaN holds nothing
             self._ended[self._label] = now
             self._label = None
         best = int(mean.argmax())
@@ -114,7 +120,7 @@ class Decider:
 
     def _is_ripe(self, label: str, confidence: float, now: float) -> bool:
         """Return whether `label` may begin: sure enough, for long enough, and rested."""
-        if confidence < self.enter or label == self._label:
+        if not confidence >= self.enter or label == self._label:  # NaN is not sure
             self._candidate = None
             return False
         if self._candidate is None or self._candidate[0] != label:

@@ -68,12 +68,14 @@ class Outputs:
         """Switch off whatever is on, even when some of it fails to."""
         while self._on:
             with suppress(Exception):
-                self._on.pop().off()
+                self._on[-1].off()
+            self._on.pop()  # only now: a signal in the middle of off() leaves it to close()
 
     def close(self) -> None:
         """Switch everything off and let go of the hardware; closing twice is fine."""
         self.off()
-        for outputs in self._when.values():
+        when, self._when = self._when, {}  # each output is closed once
+        for outputs in when.values():
             for output in outputs:
                 with suppress(Exception):
                     getattr(output, "close", lambda: None)()
@@ -88,7 +90,12 @@ class Outputs:
 def _as_list(label: str, outputs: Output | Iterable[Output]) -> list[Output]:
     if label == BACKGROUND:
         raise OutputError(f"'{BACKGROUND}' never triggers anything; take its outputs away")
-    several = list(outputs) if isinstance(outputs, Iterable) else [outputs]
+    # A switch first: gpiozero's LEDBoard is one, and iterable as well.
+    several: list[Output] = (
+        [outputs]
+        if isinstance(outputs, Switch) or not isinstance(outputs, Iterable)
+        else list(outputs)
+    )
     for output in several:
         if not (isinstance(output, Switch) or callable(output)):
             raise OutputError(f"output of '{label}' has neither on() and off() nor can be called")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge.frame import Image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF")  # only these decoders are ever tried
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG's opens MPO too
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
 MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
 
@@ -33,7 +33,8 @@ def find_pictures(folder: Path) -> list[Path]:
 def natural_key(text: str) -> list[tuple[int, str]]:
     """Sort key under which `pic2` comes before `pic10`, and folders before what follows them."""
     parts = re.split(r"(\d+)", text.replace("/", "\0").casefold())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    key = [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+    return [*key, (-1, text)]  # pic2, pic02 and Pic2 always in the same order
 
 
 def read_picture(path: Path, *, max_side: int | None = None) -> Image:
@@ -50,15 +51,14 @@ def read_picture(path: Path, *, max_side: int | None = None) -> Image:
     """
     import PIL.Image  # a standing device with a camera never reads files
 
+    _hush_pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; pixels are what counts
-            with PIL.Image.open(path, formats=FORMATS) as file:
-                if file.width * file.height > MAX_PIXELS:
-                    raise PIL.Image.DecompressionBombError  # noqa: TRY301  (as Pillow's own, later)
-                if max_side is not None:
-                    file.draft("RGB", (max_side, max_side))  # a JPEG decodes straight to near it
-                return _as_rgb(file, max_side)
+        with PIL.Image.open(path, formats=FORMATS) as file:
+            if file.width * file.height > MAX_PIXELS:
+                raise PIL.Image.DecompressionBombError  # noqa: TRY301  (as Pillow's own, later)
+            if max_side is not None:
+                file.draft("RGB", (max_side, max_side))  # a JPEG decodes straight to near it
+            return _as_rgb(file, max_side)
     except FileNotFoundError:
         raise PictureError(f"{path}: no such picture") from None
     except PIL.UnidentifiedImageError:
@@ -74,12 +74,23 @@ def taken_at(path: Path) -> float | None:
     """Return when a camera says it took a picture, seconds since 1970; None where it does not."""
     import PIL.Image
 
+    _hush_pillow()
     try:
         with PIL.Image.open(path, formats=FORMATS) as file:
             text = file.getexif().get_ifd(EXIF_IFD).get(DATE_TIME_ORIGINAL)
         return datetime.strptime(str(text), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
     except Exception:  # noqa: BLE001  (metadata is a courtesy: damaged ones say nothing)
         return None
+
+
+def _hush_pillow() -> None:
+    """Silence Pillow's warnings of odd metadata: pixels are what counts.
+
+    Once for the process: `warnings.catch_warnings` is not for the trainer's threads, which would
+    put each other's filters back.
+    """
+    if ("ignore", None, Warning, re.compile(r"PIL\."), 0) not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _as_rgb(file: PIL.Image.Image, max_side: int | None) -> Image:
@@ -89,7 +100,7 @@ def _as_rgb(file: PIL.Image.Image, max_side: int | None) -> Image:
     picture = ImageOps.exif_transpose(file)
     if picture.mode.startswith(("I", "F")):  # 16-bit grey: its high byte
         high = np.clip(np.asarray(picture, dtype=np.float64) / 257, 0, 255)
-        picture = Image.fromarray(high.round().astype(np.uint8), mode="L")
+        picture = Image.fromarray(high.round().astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge.errors import OutputError
@@ -49,7 +50,8 @@ class Pins:
     def close(self) -> None:
         """Switch every pin off and let go of it; closing twice is fine."""
         for device in self._devices.values():
-            device.close()
+            with suppress(Exception):  # one that fails must not leave the others on
+                device.close()
         self._devices.clear()
 
 

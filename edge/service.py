@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def until_stopped() -> Iterator[None]:
         pass
     finally:
         for number, handler in before:
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: C's own
 
 
 def notify(state: str) -> None:
@@ -56,6 +56,7 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]  # Linux's abstract sockets
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    # An address left over from another service, where nobody listens, is no reason to fail.
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.connect(address)
         sock.sendall(state.encode())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import time
 from itertools import count
 from pathlib import Path
@@ -46,14 +48,14 @@ class Folder(Source):
         self._root = Path(path)
         self._rate = rate
         self._open = True
-        if not self._root.is_dir():
+        if not _is_folder(path):
             raise SourceError(f"{path}: no such folder; a source is {FORMS}")
         self._paths = find_pictures(self._root)
         if not self._paths:
             raise SourceError(f"{path}: no pictures in there (JPEG, PNG, WebP, BMP, GIF)")
 
     def __iter__(self) -> Iterator[Frame]:
-        now, recording = 0.0, self._paths[0].parent
+        now, recording, empty = 0.0, self._paths[0].parent, True
         for path in self._paths:
             if not self._open:
                 return
@@ -62,12 +64,15 @@ class Folder(Source):
             except PictureError as problem:
                 log.warning("skipped: %s", problem)
                 continue
+            empty = False
             if path.parent != recording:
                 now, recording = now + 1.0, path.parent
             name = path.relative_to(self._root)
             truth = name.parts[0] if len(name.parts) > 1 else None
             yield Frame(image, now, truth, str(name))
             now += 1 / self._rate
+        if empty:
+            raise SourceError(f"{self._root}: not one picture in there can be read")
 
     def close(self) -> None:
         """End the iteration."""
@@ -87,7 +92,8 @@ class _Capture(Source):
                 "OpenCV is missing; pip install 'handwave[laptop]', or on a Pi: "
                 "sudo apt install python3-opencv"
             ) from None
-        # It prints lines of its own otherwise; what is wrong, we say.
+        # It and its FFmpeg print lines of their own otherwise; what is wrong, we say.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         self._capture = cv2.VideoCapture(what)
         if not self._capture.isOpened():
@@ -122,7 +128,7 @@ class Video(_Capture):
     live = False
 
     def __init__(self, path: str | Path) -> None:
-        if not Path(path).is_file():
+        if not _is_file(path):
             raise SourceError(f"{path}: no such file; a source is {FORMS}")
         self._open_capture(str(path), f"{path}: not a video that can be read here")
 
@@ -167,6 +173,20 @@ class Webcam(_Capture):
             yield Frame(image, time.monotonic())
 
 
+def _is_folder(path: str | Path) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # a name too long, or below a folder that is not ours
+        return False
+
+
+def _is_file(path: str | Path) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
 def default_source() -> str:
     """Return the source of this machine: its camera, or drawn hands where there is none."""
     if is_raspberry_pi():
@@ -194,16 +214,16 @@ def open_source(
         from edge.camera import Camera  # each source's libraries only when used
 
         return Camera(size)
-    if kind == "webcam" and (rest.isdecimal() or not rest):
+    if kind == "webcam" and re.fullmatch(r"\d{0,2}", rest):  # to OpenCV 200 is another driver's 0
         return Webcam(int(rest or 0), size)
-    if kind == "virtual" and (rest.isdecimal() or not rest):
+    if kind == "virtual" and re.fullmatch(r"\d{0,18}", rest):
         from edge.virtual import Virtual
 
         return Virtual(size, seed=int(rest or 0), paced=paced)
     if name.startswith("ssh://"):
         raise SourceError(f"{name}: a Pi's camera over SSH is not built yet; a source is {FORMS}")
-    if Path(name).is_dir():
+    if name and _is_folder(name):
         return Folder(name)
-    if Path(name).is_file():
+    if _is_file(name):
         return Video(name)
     raise SourceError(f"{name}: no such source; a source is {FORMS}")

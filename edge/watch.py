@@ -10,6 +10,7 @@ from edge.classifier import Classifier
 from edge.config import Decide
 from edge.decider import Decider
 from edge.errors import ConfigError, no_such_class
+from edge.frame import Source
 from edge.outputs import Outputs
 from edge.service import until_stopped
 from edge.sources import open_source
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from edge.card import Card
     from edge.classifier import Prediction
     from edge.decider import Decision
-    from edge.frame import Frame, Source
+    from edge.frame import Frame
     from edge.outputs import Output
 
 
@@ -53,7 +54,7 @@ def watch(
     model: str | Path,
     when: Mapping[str, Output | Iterable[Output]],
     *,
-    source: str | Source | None = None,
+    source: str | Path | Source | None = None,
 ) -> None:
     """Watch the camera and drive outputs, until the source ends, Ctrl-C or SIGTERM.
 
@@ -69,14 +70,15 @@ def watch(
         HandwaveError: a model, source or output that cannot be used; the outputs are off then.
     """
     outputs = Outputs(when)
-    with outputs, until_stopped():
+    with until_stopped(), outputs:  # in this order no second signal stops the switching off
         classifier = Classifier(model)
         for label in when:
             if label not in classifier.labels:
                 raise ConfigError(f"{model}: {no_such_class(label, classifier.labels)}")
         decider = make_decider(classifier.card)
-        if source is None or isinstance(source, str):
-            source = open_source(source, size=classifier.card.camera.size)
+        if not isinstance(source, Source):
+            name = None if source is None else str(source)
+            source = open_source(name, size=classifier.card.camera.size)
         for _ in steps(source, classifier, decider, outputs):
             pass
 

@@ -71,7 +71,8 @@ def open_for_capture(name: str | None, label: str, data: Path) -> Source:
         SourceError: it cannot be opened.
     """
     name = name or default_source()
-    if name == "virtual":
+    kind, _, seed = name.partition(":")
+    if kind == "virtual" and (seed.isdecimal() or not seed):
         from edge.virtual import LABELS, Virtual
 
         if label not in LABELS:
@@ -81,7 +82,8 @@ def open_for_capture(name: str | None, label: str, data: Path) -> Source:
             )
         folder = data / label
         sessions = sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
-        return Virtual(seed=1 + sessions, labels=[label])  # another person and room each time
+        # Without a seed another person and room each time.
+        return Virtual(seed=int(seed or 1 + sessions), labels=[label])
     return open_source(name)
 
 
@@ -98,8 +100,16 @@ def capture(
         folder: made by this, where the pictures go, as JPEG.
         number: how many to keep; None goes on until the source ends.
         countdown: seconds to look on before the first is kept, where the source is a camera.
+
+    Raises:
+        DataError: the folder or a picture cannot be written.
     """
-    folder.mkdir(parents=True)
+    new_label = not folder.parent.exists()
+    try:
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        source.close()
+        raise DataError(f"{folder}: cannot be made: {problem.strerror}") from None
     kept, due, start = 0, 0.0, None
     try:
         with source:
@@ -108,22 +118,29 @@ def capture(
                     start = frame.time + (countdown if source.live else 0.0)
                 left = max(0.0, start - frame.time)
                 if left == 0 and frame.time >= due:
+                    _save(frame.image, folder / f"{kept + 1:04d}.jpg")
                     kept += 1
                     due = max(due, start, frame.time - 0.5 / RATE) + 1 / RATE
-                    _save(frame.image, folder / f"{kept:04d}.jpg")
                 yield _shot(frame.image, kept, left)
                 if kept == number:
                     return
     finally:
         if kept == 0:
             shutil.rmtree(folder)
+            if new_label:
+                folder.parent.rmdir()  # a label without pictures would stop the next training
 
 
 def _save(image: Image, path: Path) -> None:
     """Write a JPEG under another name first: a file that is there is whole."""
     part = path.with_suffix(".part")
-    PIL.Image.fromarray(image).save(part, format="JPEG", quality=95, subsampling=0)
-    part.replace(path)
+    try:
+        PIL.Image.fromarray(image).save(part, format="JPEG", quality=95, subsampling=0)
+        part.replace(path)
+    except OSError as problem:
+        raise DataError(f"{path}: cannot be written: {problem.strerror or problem}") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _shot(image: Image, kept: int, left: float) -> Shot:

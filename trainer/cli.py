@@ -45,7 +45,9 @@ def main() -> None:
 @click.option("--hidden", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
 @click.option("--test", type=click.Path(path_type=Path), help="Other pictures to measure on.")
-@click.option("--plots", type=click.Path(path_type=Path), help="A folder for the loss curve.")
+@click.option(
+    "--plots", type=click.Path(path_type=Path, file_okay=False), help="A folder for the loss curve."
+)
 @json_option
 def train(
     *,
@@ -168,9 +170,10 @@ def capture(
                 viewfinder.show(shot)
         except KeyboardInterrupt:
             say("stopped")
-    if not viewfinder.kept:
-        raise DataError(f"{label}: stopped before the first picture; nothing was recorded")
-    click.echo(f"kept {viewfinder.kept} pictures of '{label}' in {folder}")
+    kept = len(list(folder.glob("*.jpg")))  # Ctrl-C may come between keeping and showing one
+    if not kept:
+        raise DataError(f"{label}: it ended before the first picture; nothing was recorded")
+    click.echo(f"kept {kept} pictures of '{label}' in {folder}")
 
 
 @main.command(epilog="Example: trainer demo gestures/data")
@@ -226,6 +229,8 @@ def _check_target(output: Path) -> None:
     folder = output.resolve().parent
     if not folder.is_dir():
         raise ExportError(f"{output}: there is no folder {folder}; make it first")
+    if output.exists() and not output.is_file():
+        raise ExportError(f"{output}: is no file that may be replaced; choose another with -o")
     if not os.access(folder, os.W_OK):
         raise ExportError(f"{output}: may not write into {folder}; choose another with -o")
 
@@ -296,6 +301,7 @@ def _train_json(
 def _print_evaluation(evaluation: Evaluation) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape  # a label may look like [bold]
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
@@ -303,14 +309,14 @@ def _print_evaluation(evaluation: Evaluation) -> None:
     for column in ("pictures", "precision", "recall"):
         table.add_column(column, justify="right")
     for label in evaluation.labels:
-        table.add_column(label, justify="right")
+        table.add_column(escape(label), justify="right")
     for label, row in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True):
         figures = evaluation.per_class()[label]
         counts = [f"[bold]{n}[/]" if evaluation.labels[i] == label else str(n or "·")
                   for i, n in enumerate(row)]  # fmt: skip
         table.add_row(
-            label, str(figures["n"]), _percent(figures["precision"]), _percent(figures["recall"]),
-            *counts,
+            escape(label), str(figures["n"]),
+            _percent(figures["precision"]), _percent(figures["recall"]), *counts,
         )  # fmt: skip
     console = Console()
     if evaluation.n:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -46,7 +47,8 @@ class Dataset:
     @property
     def labels(self) -> list[str]:
         """The labels, in counting order: the order of the model's probabilities."""
-        return sorted({picture.label for picture in self.pictures}, key=natural_key)
+        labels = sorted({picture.label for picture in self.pictures})  # "01" and "1" count alike
+        return sorted(labels, key=natural_key)
 
     def sessions(self) -> dict[str, set[str]]:
         """Return the sessions of each label."""
@@ -84,6 +86,9 @@ def read_dataset(root: Path) -> Dataset:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
     dataset = Dataset(root, [])
     for folder in folders:
+        if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
+            # Control characters and bytes that are no text: no card or edge.toml could hold them.
+            raise DataError(f"{root}: the folder {folder.name!a} has an unreadable name; rename it")
         pictures = find_pictures(folder)
         if not pictures:
             raise DataError(
@@ -167,7 +172,9 @@ def _guess_sessions(paths: list[Path], label: str, notes: list[str]) -> list[Pic
         gaps = np.array(
             [a[0] != b[0] or b[1] - a[1] > SKIP for a, b in pairwise(numbered)], dtype=bool
         )
-        how = f"by their names' numbers (over {SKIP} missing begin a session)"
+        if 2 * (1 + gaps.sum()) > len(paths):  # names with nothing in common, such as hashes
+            gaps[:] = False
+        how = f"by their names' numbers ({SKIP} or more missing begin a session)"
     runs = np.concatenate([[0], np.cumsum(gaps)]).astype(int)
     count = int(runs[-1]) + 1
     one = "one session: nothing in their names or times says more"

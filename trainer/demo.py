@@ -6,12 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import PIL.Image
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from edge.card import Card
     from edge.frame import Image
 
-ROOMS, PICTURES = 24, 4
+MARK = ".handwave-demo"
+"""A file in every folder that a demo may overwrite."""
+ROOMS, PICTURES = 24, 8
 """Drawn sessions, each another person in another room, and pictures of each label in each."""
 SIZE = (160, 120)
 """`(width, height)` of the drawn pictures, pixels."""
@@ -59,21 +63,23 @@ class Stage:
     """What the stream is, in words."""
 
 
-def run_demo(data: Path | None, folder: Path) -> None:
+def run_demo(data: Path | None, folder: Path, console: Console | None = None) -> None:
     """Teach, export, run and show; leave the model and two plots in a folder.
 
     Args:
         data: the user's own pictures; None draws hands.
         folder: where everything goes; made if it is not there.
+        console: where to show it; None: stdout.
 
     Raises:
         HandwaveError: pictures that cannot be learned from, or a service that failed.
     """
-    console = Console(highlight=False)
-    folder.mkdir(parents=True, exist_ok=True)
+    console = console or Console(highlight=False)
     stage = _drawn_stage(folder) if data is None else _own_stage(data, folder)
     labels = stage.dataset.labels
-    console.print(f"[bold]teach[/]   {len(stage.dataset.pictures)} pictures: {', '.join(labels)}")
+    console.print(
+        f"[bold]teach[/]   {len(stage.dataset.pictures)} pictures: {escape(', '.join(labels))}"
+    )
     start = time.perf_counter()
     with counting_bar("reading pictures") as reading, progress_bar() as progress:
         taught = teach(stage.dataset, make_features("auto"), reading=reading, progress=progress)
@@ -82,12 +88,11 @@ def run_demo(data: Path | None, folder: Path) -> None:
     card = export(taught, folder / "model.onnx")
     plot_loss(taught.history, folder / "loss.png")
     size = (folder / "model.onnx").stat().st_size / 1000
-    console.print(
-        f"[bold]export[/]  {folder / 'model.onnx'}, {size:.0f} kB, checked in onnxruntime"
-    )
+    where = escape(str(folder / "model.onnx"))
+    console.print(f"[bold]export[/]  {where}, {size:.0f} kB, checked in onnxruntime")
 
     config = _write_config(card, folder)
-    console.print(f"[bold]run[/]     edge run --config {config} --pins mock")
+    console.print(f"[bold]run[/]     edge run --config {escape(str(config))} --pins mock")
     console.print(f"        on {stage.about}\n")
     with Show(console, card.labels) as show:
         for line in _edge_run(config, stage):
@@ -98,8 +103,28 @@ def run_demo(data: Path | None, folder: Path) -> None:
     _summary(console, show, card, seconds, folder)
 
 
+def _claim(folder: Path) -> None:
+    """Make the demo's folder, or take an earlier demo's: it will be overwritten.
+
+    Raises:
+        DataError: it holds something else, such as somebody's own gestures; or cannot be made.
+    """
+    mark = folder / MARK
+    if folder.is_dir() and any(folder.iterdir()) and not mark.exists():
+        raise DataError(
+            f"{folder}: holds things that no demo made, and this one would overwrite them; choose "
+            "a new folder with -o"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as problem:
+        raise DataError(f"{folder}: cannot be written to: {problem.strerror}") from None
+
+
 def _drawn_stage(folder: Path) -> Stage:
     """Draw the training pictures, unless an earlier demo already did."""
+    _claim(folder)
     data = folder / "data"
     wanted = len(LABELS) * ROOMS * PICTURES
     if sum(1 for _ in data.rglob("*.jpg")) != wanted:
@@ -136,6 +161,9 @@ def _own_stage(data: Path, folder: Path) -> Stage:
             "model; record each gesture once more: trainer capture LABEL"
         )
     stream = folder / "stream"
+    if any(p.path.resolve().is_relative_to(stream.resolve()) for p in dataset.pictures):
+        raise DataError(f"{data}: lies where the demo puts its own pictures; choose another -o")
+    _claim(folder)
     shutil.rmtree(stream, ignore_errors=True)
     for index in kept:
         picture = dataset.pictures[index]
@@ -152,12 +180,12 @@ def _write_config(card: Card, folder: Path) -> Path:
     lines = ["# What each gesture does. Pins are BCM numbers.", 'model = "model.onnx"']
     buzzer = BUZZER
     for label, pin in _leds(card.labels).items():
-        lines += ["", f"[when.{json.dumps(label)}]", f"led = {pin}"]
+        lines += ["", f"[when.{json.dumps(label, ensure_ascii=False)}]", f"led = {pin}"]
         if buzzer:
             lines.append(f"buzzer = {buzzer}")
             buzzer = 0
     path = folder / "edge.toml"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -172,18 +200,21 @@ def _edge_run(config: Path, stage: Stage) -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
     command += ["--source", stage.source, "--pins", "mock", "--fast", "--json"]
     command += ["--frames", str(stage.frames)] if stage.frames else []
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as edge:
+    with (
+        tempfile.TemporaryFile("w+") as errors,  # no pipe: it could fill up and stop the service
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as edge,
+    ):
         try:
             for line in edge.stdout or ():
                 yield json.loads(line)
         except BaseException:
             edge.terminate()  # it switches its outputs off
             raise
-        said = edge.stderr.read() if edge.stderr else ""
+        edge.wait()
+        errors.seek(0)
+        said = errors.read().strip().splitlines() or [f"exit code {edge.returncode}"]
     if edge.returncode != 0:
-        raise HandwaveError(f"edge run failed: {said.strip().splitlines()[-1]}")
+        raise HandwaveError(f"edge run failed: {said[-1]}")
 
 
 def _summary(console: Console, show: Show, card: Card, seconds: float, folder: Path) -> None:
@@ -208,7 +239,7 @@ def _summary(console: Console, show: Show, card: Card, seconds: float, folder: P
         "loss.png": "how it learned",
         "confusion.png": "what it takes for what",
     }.items():
-        console.print(f"  {folder / name}", Text(what, style="dim"))
+        console.print(f"  {escape(str(folder / name))}", Text(what, style="dim"))
 
 
 def _elsewhere(card: Card) -> str:

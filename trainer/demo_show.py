@@ -14,7 +14,7 @@ from edge.events import Events
 if TYPE_CHECKING:
     from rich.console import Console
 
-BAR = 20
+BAR = 16
 """Characters of a full confidence bar."""
 
 
@@ -68,10 +68,11 @@ class Show:
         row = Text(f"  {line['time']:6.2f} s  {line['label']:<{self._width}}  ")
         row.append("━" * filled, style="green").append("━" * (BAR - filled), style="bright_black")
         row.append(f" {confidence:4.0%}  ")
-        for pin, on in line["pins"].items():
-            row.append("● " if on else "○ ", style="bold red" if on else "bright_black")
-            if pin in changes:
-                row.append(f"GPIO{pin} {'on' if on else 'off'}  ", style="bold" if on else "")
+        for on in line["pins"].values():
+            row.append("●" if on else "○", style="bold red" if on else "bright_black")
+        for pin in changes:
+            on = line["pins"][pin]
+            row.append(f"  GPIO{pin} {'on' if on else 'off'}", style="bold red" if on else "")
         return row
 
     def __enter__(self) -> Self:

@@ -120,7 +120,7 @@ def _agree(
     model: onnx.ModelProto, taught: Taught, images: list[Image]
 ) -> list[tuple[NDArray[np.float32], float]]:
     """Run the merged graph on real frames beside NumPy; return what NumPy got."""
-    session = open_session(model.SerializeToString(), "the exported model", threads=1)
+    session = open_session(model.SerializeToString(), "the exported model")
     results = []
     for image in images:
         row = taught.features(image)[None]  # (1, features)
@@ -191,10 +191,13 @@ def _card(
 
 def measured_on(taught: Taught) -> str:
     """Say in words what the accuracy is the accuracy of."""
-    held_out = taught.held_out
+    held_out, labels = taught.held_out, taught.described.dataset.labels
     if held_out is None:
         return "nothing: no session could be spared"
-    return f"{len(held_out.targets)} pictures of {held_out.sessions} sessions not trained on"
+    sessions = "session" if held_out.sessions == 1 else "sessions"
+    words = f"{len(held_out.targets)} pictures of {held_out.sessions} {sessions} not trained on"
+    absent = [label for number, label in enumerate(labels) if number not in held_out.targets]
+    return f"{words}, with no {', '.join(absent)} among them" if absent else words
 
 
 def _attach(model: onnx.ModelProto, metadata: dict[str, str]) -> None:

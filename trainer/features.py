@@ -8,7 +8,7 @@ exporter puts it in front of the two layers: laptop and Pi cannot disagree.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx
@@ -17,13 +17,16 @@ from onnx import numpy_helper, parser
 from edge.classifier import open_session
 from edge.errors import did_you_mean
 from trainer.errors import DataError
+from trainer.parts import PATCH, load_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from edge.frame import Image
+
+Constants: TypeAlias = "Mapping[str, NDArray[np.floating] | np.floating]"
 
 OPSET = 18
 """The first with an antialiasing Resize; see docs/decisions/0002-onnx-versions.md."""
@@ -42,6 +45,31 @@ _SQUARE = """
         (bytes, , , square_size)
 """
 
+# Histograms of oriented gradients. The picture's brightness is differentiated in directions all
+# around the circle (signed: a dark hand on a bright wall differs from a bright one on a dark wall).
+# A gradient's strength goes to the directions near its own, is averaged over a cell, and is divided
+# by the strength of the 3 x 3 cells around, so that light and contrast cancel.
+# Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005; the square
+# root is Arandjelovic and Zisserman's "RootSIFT", CVPR 2012.
+_CELLS = """
+    slopes = Conv <pads = [1, 1, 1, 1]> (square, slopes_of)
+    uphill = Relu (slopes)
+    over_directions = Constant <value_ints = [1]> ()
+    steepest = ReduceMax <keepdims = 1> (uphill, over_directions)
+    above_noise = Add (steepest, noise)
+    nearness = Div (uphill, above_noise)
+    near_only = Mul (nearness, nearness)
+    votes = Mul (near_only, steepest)
+    sums = AveragePool <kernel_shape = [{cell}, {cell}], strides = [{cell}, {cell}]> (votes)
+    squares = Mul (sums, sums)
+    energy = ReduceSum <keepdims = 1> (squares, over_directions)
+    block = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (energy)
+    floored = Add (block, floor)
+    strength = Sqrt (floored)
+    normal = Div (sums, strength)
+    cells = Sqrt (normal)
+"""
+
 
 class Features:
     """One kind of features, ready to run.
@@ -58,7 +86,7 @@ class Features:
     @cached_property
     def _session(self) -> object:
         # One thread a picture: the trainer runs as many pictures at once as there are cores.
-        return open_session(self.model.SerializeToString(), f"{self.name} features", threads=1)
+        return open_session(self.model.SerializeToString(), f"{self.name} features")
 
     @cached_property
     def size(self) -> int:
@@ -97,56 +125,68 @@ def pixels(side: int = 32) -> onnx.ModelProto:
         flat = Constant <value_ints = [-1]> ()
         features = Reshape (centred, flat)
         """,
-        to_grey=_LUMA.reshape(1, 3, 1, 1) / np.float32(127.5),
+        {"to_grey": _LUMA.reshape(1, 3, 1, 1) / 127.5},
     )
 
 
-def edges(side: int = 64, cell: int = 8, directions: int = 8) -> onnx.ModelProto:
-    """Return histograms of oriented gradients: which way edges run, cell by cell.
+def edges(side: int = 64, cell: int = 4, directions: int = 8) -> onnx.ModelProto:
+    """Return what edges there are, and which parts of hands they make.
 
-    The picture's brightness is differentiated in `directions` directions around the circle (signed:
-    a dark hand on a bright wall differs from a bright one on a dark wall). Each gradient's strength
-    goes to the directions near its own, is pooled into `cell` x `cell` pixels, and is divided by
-    the strength of the 3 x 3 cells around it, so that light and contrast cancel.
-
-    Source: Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005;
-    the square root follows "RootSIFT", Arandjelovic and Zisserman, CVPR 2012.
+    Three things side by side, from one map of oriented edges (see `_CELLS`): the map itself, at
+    half its resolution; how much the likeliest place in the picture looks like each part of a
+    dictionary (a fingertip, two fingers side by side, a wrist, ...); and the same for each quarter.
+    The map says where things are. The parts do not care, so that a hand may be elsewhere next time.
+    docs/decisions/0008-parts.md says what that is worth.
 
     Args:
         side: pixels of the square the picture is squeezed to.
         cell: pixels of a cell's side; divides `side`.
         directions: of gradients.
     """
+    parts = load_parts()
+    places = side // cell - PATCH + 1  # along a side, where a patch fits
+    half = -(-places // 2)
+    step = places - half  # the second half ends where the map does
+    return _model(
+        _SQUARE.format(side=side)
+        + _CELLS.format(cell=cell)
+        + f"""
+        coarse = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (cells)
+        likeness = Conv (cells, parts, thresholds)
+        alike = Relu (likeness)
+        anywhere = MaxPool <kernel_shape = [{places}, {places}]> (alike)
+        quarters = MaxPool <kernel_shape = [{half}, {half}], strides = [{step}, {step}]> (alike)
+        flat = Constant <value_ints = [-1]> ()
+        where = Reshape (coarse, flat)
+        what = Reshape (anywhere, flat)
+        what_where = Reshape (quarters, flat)
+        features = Concat <axis = 0> (where, what, what_where)
+        """,
+        {
+            "parts": parts.filters,
+            "thresholds": parts.thresholds,
+            **_gradients(directions),
+        },
+    )
+
+
+def edge_cells(side: int = 64, cell: int = 4, directions: int = 8) -> Features:
+    """Return the map of oriented edges that `edges` is made from, `[1, directions, n, n]`."""
+    model = _model(
+        _SQUARE.format(side=side) + _CELLS.format(cell=cell) + "features = Identity (cells)",
+        _gradients(directions),
+        shape="1, directions, rows, columns",
+    )
+    return Features("cells", model)
+
+
+def _gradients(directions: int) -> Constants:
+    """Return the constants of `_CELLS`: a derivative of brightness for each direction."""
     angles = 2 * np.pi * np.arange(directions) / directions
     across = np.array([[0, 0, 0], [-1, 0, 1], [0, 0, 0]])
     turned = [np.cos(angle) * across + np.sin(angle) * across.T for angle in angles]
     filters = np.stack([np.multiply.outer(_LUMA / 255, one) for one in turned])
-    return _model(
-        _SQUARE.format(side=side)
-        + f"""
-        slopes = Conv <pads = [1, 1, 1, 1]> (square, filters)
-        uphill = Relu (slopes)
-        over_directions = Constant <value_ints = [1]> ()
-        steepest = ReduceMax <keepdims = 1> (uphill, over_directions)
-        above_noise = Add (steepest, noise)
-        nearness = Div (uphill, above_noise)
-        near_only = Mul (nearness, nearness)
-        votes = Mul (near_only, steepest)
-        cells = AveragePool <kernel_shape = [{cell}, {cell}], strides = [{cell}, {cell}]> (votes)
-        squares = Mul (cells, cells)
-        energy = ReduceSum <keepdims = 1> (squares, over_directions)
-        block = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (energy)
-        floored = Add (block, floor)
-        strength = Sqrt (floored)
-        normal = Div (cells, strength)
-        root = Sqrt (normal)
-        flat = Constant <value_ints = [-1]> ()
-        features = Reshape (root, flat)
-        """,
-        filters=filters,
-        noise=np.float32(0.01),
-        floor=np.float32(1e-4),
-    )
+    return {"slopes_of": filters, "noise": np.float32(0.01), "floor": np.float32(1e-4)}
 
 
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {"pixels": pixels, "edges": edges}
@@ -154,11 +194,11 @@ KINDS: dict[str, Callable[[], onnx.ModelProto]] = {"pixels": pixels, "edges": ed
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: red, green and blue in brightness
 
 
-def _model(body: str, **constants: NDArray[np.floating] | np.floating) -> onnx.ModelProto:
+def _model(body: str, constants: Constants, *, shape: str = "n") -> onnx.ModelProto:
     """Parse a graph from `image` to `features`; `constants` become float32 initialisers."""
     model = parser.parse_model(
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
-        f"features (uint8[height, width, 3] image) => (float[n] features) {{ {body} }}"
+        f"features (uint8[height, width, 3] image) => (float[{shape}] features) {{ {body} }}"
     )
     model.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(value, np.float32), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from trainer.training import History
 
 BLUE, ORANGE, GREY = "#2563a8", "#d9730d", "#777777"
+LONGEST = 24
+"""Letters of a label that are shown: a longer one would leave no room for the plot."""
 
 
 def plot_loss(history: History, path: Path) -> None:
@@ -33,7 +36,7 @@ def plot_loss(history: History, path: Path) -> None:
     axes.set(xlabel="epoch", ylabel="cross-entropy loss", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
 
 
 def plot_confusion(
@@ -53,8 +56,16 @@ def plot_confusion(
                 ha="center", va="center", color="white" if dark else "black", fontsize=9,
             )  # fmt: skip
     ticks = range(len(labels))
-    axes.set_xticks(ticks, labels, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, labels)
+    names = [label if len(label) <= LONGEST else label[: LONGEST - 1] + "…" for label in labels]
+    names = [name.replace("$", r"\$") for name in names]  # matplotlib would read formulas
+    axes.set_xticks(ticks, names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, names)
     axes.set(xlabel="taken for", ylabel="shown", title=title)
     axes.spines[:].set_visible(False)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # its font lacks some scripts: boxes will do
+        figure.savefig(path, dpi=120)

@@ -36,6 +36,8 @@ def progress_bar(console: Console | None = None) -> Iterator[Callable[[Epoch], N
 def counting_bar(what: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
     """Show how many of how many are done, as a bar in a terminal and not at all elsewhere.
 
+    It is there from the first call until all is done: two bars at once would share one line.
+
     Args:
         what: is being counted, such as "reading pictures".
         console: where to show it; None: stderr.
@@ -49,9 +51,19 @@ def counting_bar(what: str, console: Console | None = None) -> Iterator[Callable
     if not console.is_interactive:
         yield lambda _done, _of: None
         return
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=1)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
+    progress = Progress(*columns, console=console, transient=True)
+    task = progress.add_task(what, total=1)
+
+    def show(done: int, of: int) -> None:
+        progress.start()
+        progress.update(task, completed=done, total=of)
+        if done == of:
+            progress.stop()
+
+    try:
+        yield show
+    finally:
+        progress.stop()
 
 
 @contextmanager
@@ -62,15 +74,17 @@ def _bar(console: Console) -> Iterator[Callable[[Epoch], None]]:
         TextColumn("{task.description}"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=1)
+    progress = Progress(*columns, console=console)
+    task = progress.add_task("", total=1)
 
-        def show(epoch: Epoch) -> None:
-            progress.update(
-                task, completed=epoch.number, total=epoch.of, description=_figures(epoch)
-            )
+    def show(epoch: Epoch) -> None:
+        progress.start()
+        progress.update(task, completed=epoch.number, total=epoch.of, description=_figures(epoch))
 
+    try:
         yield show
+    finally:
+        progress.stop()
 
 
 @contextmanager

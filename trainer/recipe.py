@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from trainer.calibrate import Strangeness, fit_temperature, pick_thresholds
 from trainer.dataset import check_teachable, split
@@ -138,7 +139,12 @@ def teach(
     if not held_out:
         return lesson.all_at_once(progress)
     first = lesson.stopped_by(train, held_out, progress)
-    return first if first.interrupted else lesson.again_on_all(first)
+    if first.interrupted:
+        return first
+    try:
+        return lesson.again_on_all(first)
+    except KeyboardInterrupt:  # before or after the learning, which itself ends in good order
+        return replace(first, interrupted=True)
 
 
 class _Lesson:
@@ -203,19 +209,23 @@ class _Lesson:
         scaler = Scaler.of(flat)
         X = scaler(flat)
         network = Network(X.shape[1], self.hidden, self.classes, seed=self.seed)
-        history = fit(
-            network,
-            X,
-            one_hot(targets, self.classes),
-            validation=validation and (scaler(validation[0]), one_hot(validation[1], self.classes)),
-            epochs=epochs,
-            weight_decay=0.01,
-            label_smoothing=0.1,
-            dropout=0.3,
-            patience=12 if validation else None,
-            seed=self.seed,
-            progress=progress,
-        )
+        # The products are small: two cores are no quicker than one when idle, and ten times slower
+        # when busy, because BLAS's threads wait for each other.
+        with threadpool_limits(1, user_api="blas"):
+            history = fit(
+                network,
+                X,
+                one_hot(targets, self.classes),
+                validation=validation
+                and (scaler(validation[0]), one_hot(validation[1], self.classes)),
+                epochs=epochs,
+                weight_decay=0.01,
+                label_smoothing=0.1,
+                dropout=0.3,
+                patience=12 if validation else None,
+                seed=self.seed,
+                progress=progress,
+            )
         strangeness = Strangeness.of(network.hidden(X), targets, self.classes)
         return Taught(
             self.described, self.features, scaler, network,

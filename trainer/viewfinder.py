@@ -39,10 +39,15 @@ class Viewfinder:
         new, self.kept = shot.kept > self.kept, shot.kept
         if self._live is not None:
             colours = self._console.color_system in {"truecolor", "256"}
-            rows = [half_blocks(shot.image)] if colours else []
+            rows = [half_blocks(shot.image, self._columns(shot.image))] if colours else []
             self._live.update(Group(*rows, self._line(shot)), refresh=True)
         elif new and (shot.kept % 8 == 1 or shot.kept == self._number):
             self._console.print(self._line(shot))
+
+    def _columns(self, image: Image) -> int:
+        """Return how wide a picture may be shown so that the line below it has room too."""
+        tallest: int = 2 * (self._console.height - 3) * image.shape[1] // image.shape[0]
+        return max(1, min(COLUMNS, self._console.width, tallest))
 
     def _line(self, shot: Shot) -> Text:
         if shot.countdown > 0:

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from trainer.progress import progress_bar
+from trainer.progress import counting_bar, progress_bar
 from trainer.training import Epoch
 
 
@@ -75,3 +75,71 @@ def test_in_a_terminal_it_is_a_bar_with_the_figures():
     last = out.getvalue().split("\r")[-1]
     for part in ("epoch 8/8", "━━━", "loss 0.125", "accuracy 50.0%", "validation 25.0%"):
         assert part in last
+
+
+# --- Counting
+
+
+def count(show, of=5):
+    for done in range(1, of + 1):
+        show(done, of)
+
+
+def terminal():
+    return Console(file=StringIO(), force_terminal=True, width=100)
+
+
+def test_counting_shows_nothing_away_from_a_terminal():
+    out = StringIO()
+    with counting_bar("reading pictures", Console(file=out)) as show:
+        count(show)
+    assert out.getvalue() == ""
+
+
+def test_counting_goes_to_stderr(capsys):
+    with counting_bar("reading pictures") as show:
+        count(show)
+    assert capsys.readouterr().out == ""
+
+
+def test_in_a_terminal_it_counts_and_is_gone_afterwards():
+    console = terminal()
+    with counting_bar("reading pictures", console) as show:
+        count(show)
+    text = console.file.getvalue()
+    assert "reading pictures 5/5" in text
+    assert text.endswith("\x1b[1A\x1b[2K")  # up a line, and wiped
+
+
+def test_counting_that_ends_early_gives_the_cursor_back():
+    console = terminal()
+
+    def stopped():
+        with counting_bar("reading pictures", console) as show:
+            show(2, 5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    text = console.file.getvalue()
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_counting_nothing_shows_nothing():
+    console = terminal()
+    with counting_bar("reading pictures", console):
+        pass
+    assert "reading" not in console.file.getvalue()
+
+
+def test_counting_and_training_one_after_the_other_share_no_line():
+    """Both are open at once while teaching; two bars would flicker on one line of a terminal."""
+    out = StringIO()
+    consoles = [Console(file=out, force_terminal=True, width=100) for _ in range(2)]
+    with counting_bar("reading", consoles[0]) as counting, progress_bar(consoles[1]) as show:
+        count(counting)
+        read = out.getvalue()
+        walk(show, epochs=3)
+    assert "epoch" not in read
+    assert "reading" not in out.getvalue()[len(read) :]
+    assert "epoch 3/3" in out.getvalue().split("\r")[-1]

@@ -1,0 +1,278 @@
+"""`edge.toml`: each mistake is one line that says what, where and what next."""
+
+from __future__ import annotations
+
+import tomllib
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge import config
+from edge.config import HEADER_PINS, PHYSICAL_TO_BCM, read_config
+from edge.errors import ConfigError
+
+
+@pytest.fixture
+def write(tmp_path):
+    path = tmp_path / "edge.toml"
+
+    def write(text):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def complaint(path):
+    with pytest.raises(ConfigError) as caught:
+        read_config(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text.removeprefix(f"{path}: ")
+
+
+def test_everything_that_can_be_said(write):
+    got = read_config(
+        write(
+            'model = "models/m.onnx"\nsource = "webcam:1"\n'
+            "[when.rock]\nled = 17\nbuzzer = [22, 23]\n[when.palm]\nled = [5]\n"
+            "[decide]\nenter = 0.8\nleave = 0.6\nwindow = 0\nhold = 1\ncooldown = 2.5\n"
+        )
+    )
+    assert got.model == got.path.parent / "models" / "m.onnx"
+    assert got.source == "webcam:1"
+    assert got.when["rock"].pins() == [("led", 17), ("buzzer", 22), ("buzzer", 23)]
+    assert got.when["palm"].pins() == [("led", 5)]
+    assert got.decide == config.Decide(0.8, 0.6, 0, 1, 2.5)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "[when]\n", "[when.rock]\n"])
+def test_an_empty_file_takes_every_default(write, text):
+    got = read_config(write(text))
+    assert got.model == got.path.parent / "model.onnx"
+    assert got.source is None
+    assert got.decide == config.Decide()
+    assert all(actions.pins() == [] for actions in got.when.values())
+
+
+def test_an_absolute_model_path_stays_as_it_is(write):
+    assert str(read_config(write('model = "/srv/m.onnx"')).model) == "/srv/m.onnx"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('modle = "m.onnx"', "unknown key 'modle'; did you mean 'model'?"),
+        ("zzz = 1", "unknown key 'zzz'; there is: model, source, when, decide"),
+        ("[wen.rock]\nled = 1", "unknown key 'wen'; did you mean 'when'?"),
+        ("[when.rock]\nlde = 17", "[when.rock] unknown key 'lde'; did you mean 'led'?"),
+        ("[decide]\nenterr = 1", "[decide] unknown key 'enterr'; did you mean 'enter'?"),
+        ("model = 3", "model: expected text, got a whole number"),
+        ("source = []", "source: expected text, got a list"),
+        ("when = 1", "when: expected a table, got a whole number"),
+        ("[[when]]\nled = 1", "when: expected a table, got a list"),
+        ("decide = 'fast'", "decide: expected a table, got text"),
+        ("[when]\nrock = 17", "[when.rock] expected a table, got a whole number"),
+        (
+            "[when.rock]\nled = 'x'",
+            "[when.rock] led: expected a pin number or a list of them, got text",
+        ),
+        (
+            "[when.rock]\nled = 17.5",
+            "[when.rock] led: expected a pin number or a list of them, got a number",
+        ),
+        (
+            "[when.rock]\nled = true",
+            "[when.rock] led: expected a pin number or a list of them, got true or false",
+        ),
+        ("[when.rock]\nled = ['x']", "[when.rock] led[0]: expected a whole number, got text"),
+        ("[decide]\nenter = 'x'", "[decide] enter: expected a number, got text"),
+        ("[decide]\nenter = 1", "[decide] enter: expected a number < 1.0"),
+        ("[decide]\nleave = 0.0", "[decide] leave: expected a number > 0.0"),
+        ("[decide]\nhold = -1", "[decide] hold: expected a number >= 0.0"),
+        ("[decide]\ncooldown = 61", "[decide] cooldown: expected a number <= 60.0"),
+        ("[decide]\nwindow = inf", "[decide] window: expected a number <= 60.0"),
+        ("[decide]\nenter = 0.3\nleave = 0.5", "[decide] leave: must not be above enter (0.3)"),
+        (
+            "[when.rock]\nled = 17\n[when.palm]\nbuzzer = 17",
+            "[when.palm] buzzer: pin 17 is already used by [when.rock] led; take another",
+        ),
+        (
+            "[when.rock]\nled = [17, 17]",
+            "[when.rock] led: pin 17 is already used by [when.rock] led; take another",
+        ),
+        ("[when.rock]\nled = 0", "[when.rock] led: 0 is not a BCM pin on the header (2 to 27)"),
+        ("[when.rock]\nled = -4", "[when.rock] led: -4 is not a BCM pin on the header (2 to 27)"),
+        (
+            "[when.rock]\nled = 40",
+            (
+                "[when.rock] led: 40 is not a BCM pin on the header (2 to 27); "
+                "the pin at place 40 of the header is BCM 21"
+            ),
+        ),
+        (
+            "[when.rock]\nled = 39",  # a ground pin: no hint
+            "[when.rock] led: 39 is not a BCM pin on the header (2 to 27)",
+        ),
+        (
+            "[when.background]\nled = 17",
+            "[when.background]: 'background' never triggers anything; take it away",
+        ),
+        (b"model = 'caf\xe9'", "not UTF-8 text at byte 12"),
+        (b"\xff\xfe", "not UTF-8 text at byte 0"),
+    ],
+)
+def test_each_mistake_is_named_where_it_is(write, text, line):
+    assert complaint(write(text)) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("model = 'm'\n[when.rock\n", "line 2"),
+        ("[when.rock]\nled = 17\n[when.rock]\nled = 18\n", "line 3"),
+        ("\n\nled == 17", "line 3"),
+        ("[decide]\nhold = nan x", "line 2"),
+    ],
+)
+def test_a_slip_in_the_toml_names_its_line(write, text, where):
+    line = complaint(write(text))
+    assert line.startswith("not valid TOML: ")
+    assert where in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "9" * 5000,  # Python refuses to read so long a number
+        "a = " + "[" * 50_000,
+        "a = " + "{a=" * 2000,
+        "a = 2024-13-45",
+    ],
+)
+def test_hostile_toml_is_one_line_too(write, text):
+    assert complaint(write(text)).startswith("not valid TOML: ")
+
+
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf"])
+@pytest.mark.parametrize("key", ["enter", "leave", "window", "hold", "cooldown"])
+def test_what_is_no_number_is_no_setting(write, key, value):
+    assert complaint(write(f"[decide]\n{key} = {value}")).startswith(f"[decide] {key}: ")
+
+
+def test_a_huge_file_is_not_read_through(write):
+    assert complaint(write("#" * 64_001)) == "larger than 64 kB, this is no edge.toml"
+
+
+def test_a_missing_file_says_where_to_get_one(tmp_path):
+    assert "README" in complaint(tmp_path / "edge.toml")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    assert complaint(tmp_path) == "cannot be read: Is a directory"
+
+
+def test_names_that_no_file_can_have():
+    for name in ["a\0b", "x" * 5000]:
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_config(name)
+
+
+@pytest.mark.parametrize(
+    ("label", "hint"),
+    [
+        ("rok", "; did you mean 'rock'?"),
+        ("Rock", "; did you mean 'rock'?"),
+        ("xyz", "; there is: palm, rock"),
+        ("backgroud", "; there is: palm, rock"),  # never an advice that would be refused
+    ],
+)
+def test_an_unknown_label_gets_the_nearest_known_one(write, label, hint):
+    got = read_config(write(f"[when.{label}]\nled = 17"))
+    with pytest.raises(ConfigError) as caught:
+        got.check_labels(["background", "palm", "rock"])
+    assert (
+        str(caught.value) == f"{got.path}: [when.{label}]: the model has no class '{label}'{hint}"
+    )
+
+
+def test_known_labels_pass(write):
+    read_config(write("[when.rock]\nled = 17")).check_labels(["background", "rock"])
+
+
+def test_every_pin_of_the_header_is_accepted_once(write):
+    assert read_config(write(f"[when.rock]\nled = {list(HEADER_PINS)}"))
+
+
+def test_the_table_of_places_has_each_pin_once():
+    assert sorted(PHYSICAL_TO_BCM.values()) == list(HEADER_PINS)
+    power, ground, hat = {1, 2, 4, 17}, {6, 9, 14, 20, 25, 30, 34, 39}, {27, 28}
+    assert set(PHYSICAL_TO_BCM) == set(range(1, 41)) - power - ground - hat
+
+
+# --- Anything at all
+
+
+def harmless(path):
+    with suppress(ConfigError):
+        read_config(path).check_labels(["background", "rock"])
+
+
+@pytest.fixture(scope="module")
+def anywhere(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "edge.toml"
+
+
+@given(st.text() | st.binary())
+def test_any_text_is_a_config_or_a_config_error(anywhere, content):
+    anywhere.write_bytes(
+        content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+    )
+    harmless(anywhere)
+
+
+keys = st.sampled_from(
+    ["model", "source", "when", "decide", "rock", "led", "buzzer", "enter", "hold", "", "a.b", '"']
+) | st.text(max_size=5)
+numbers = st.integers() | st.integers(0, 45) | st.floats()
+leaves = numbers | st.booleans() | st.text(max_size=5) | st.dates() | st.datetimes() | st.times()
+tables = st.dictionaries(
+    keys,
+    st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+
+
+@given(tables)
+def test_any_table_is_a_config_or_a_config_error(anywhere, table):
+    with pytest.MonkeyPatch.context() as patch:  # tomllib reads but does not write
+        anywhere.write_text("")
+        patch.setattr(tomllib, "loads", lambda _text: table)
+        harmless(anywhere)
+
+
+actions = st.fixed_dictionaries(
+    {}, optional={"led": numbers | st.lists(st.integers(0, 30)), "buzzer": st.integers(0, 30)}
+)
+
+
+@given(st.dictionaries(st.sampled_from(["rock", "palm", "background"]), actions))
+def test_whatever_is_accepted_uses_each_pin_once_and_never_background(anywhere, when):
+    with pytest.MonkeyPatch.context() as patch:
+        anywhere.write_text("")
+        patch.setattr(tomllib, "loads", lambda _text: {"when": when})
+        try:
+            got = read_config(anywhere)
+        except ConfigError:
+            return
+    used = [pin for each in got.when.values() for _, pin in each.pins()]
+    assert len(used) == len(set(used))
+    assert set(used) <= set(HEADER_PINS)
+    assert "background" not in got.when

@@ -1,0 +1,284 @@
+"""Sources: their order, their times, their truth; and one line for each that is not there."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge import sources
+from edge.errors import SourceError
+from edge.sources import Folder, Video, Webcam, default_source, open_source
+from edge.virtual import Virtual
+
+
+def put(folder, *names, shade=0):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 2), (shade, 0, 0)).save(path)
+    return folder
+
+
+# --- Folder
+
+
+def test_a_folder_gives_its_pictures_in_counting_order(tmp_path):
+    put(tmp_path, "rock/s1/10.png", "rock/s1/9.png", "palm/s1/1.png")
+    frames = list(Folder(tmp_path))
+    assert [frame.name for frame in frames] == ["palm/s1/1.png", "rock/s1/9.png", "rock/s1/10.png"]
+    assert [frame.truth for frame in frames] == ["palm", "rock", "rock"]
+    assert all(frame.image.shape == (2, 4, 3) for frame in frames)
+
+
+def test_loose_pictures_have_no_truth(tmp_path):
+    put(tmp_path, "1.png", "rock/1.png")
+    assert [(f.name, f.truth) for f in Folder(tmp_path)] == [
+        ("1.png", None),
+        ("rock/1.png", "rock"),
+    ]
+
+
+def test_pictures_are_a_steady_stream_with_a_pause_between_recordings(tmp_path):
+    put(tmp_path, "a/s1/1.png", "a/s1/2.png", "a/s2/1.png", "b/s1/1.png")
+    times = [frame.time for frame in Folder(tmp_path, rate=4)]
+    assert times == pytest.approx([0, 0.25, 0.25 + 0.25 + 1, 0.25 + 0.25 + 1 + 0.25 + 1])
+
+
+def test_a_folder_can_be_watched_twice(tmp_path):
+    folder = Folder(put(tmp_path, "1.png", "2.png"))
+    assert [f.time for f in folder] == [f.time for f in folder] == [0, 0.125]
+
+
+def test_an_unreadable_picture_is_named_and_skipped(tmp_path, caplog):
+    put(tmp_path, "a/1.png", "a/3.png")
+    (tmp_path / "a" / "2.png").write_text("no picture")
+    with caplog.at_level(logging.WARNING):
+        frames = list(Folder(tmp_path))
+    assert [frame.name for frame in frames] == ["a/1.png", "a/3.png"]
+    assert frames[1].time == 0.125, "what is not there takes no time"
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith(f"skipped: {tmp_path / 'a' / '2.png'}: not a picture")
+
+
+def test_a_picture_that_vanishes_meanwhile_is_skipped(tmp_path, caplog):
+    folder = Folder(put(tmp_path, "1.png", "2.png"))
+    (tmp_path / "2.png").unlink()
+    assert len(list(folder)) == 1
+    assert "no such picture" in caplog.text
+
+
+def test_closing_ends_the_iteration(tmp_path):
+    with Folder(put(tmp_path, "1.png", "2.png", "3.png")) as folder:
+        frames = iter(folder)
+        next(frames)
+        folder.close()
+        folder.close()
+        assert list(frames) == []
+
+
+def test_a_folder_is_no_live_view(tmp_path):
+    assert not Folder(put(tmp_path, "1.png")).live
+
+
+def test_an_empty_folder_is_one_line(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(SourceError, match="no pictures in there"):
+        Folder(tmp_path)
+
+
+def test_a_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(SourceError, match="none: no such folder; a source is pi, webcam:0, "):
+        Folder(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="no such folder"):
+        Folder(tmp_path / "file")
+
+
+# --- Video
+
+
+@pytest.fixture
+def film(tmp_path):
+    """Five frames at 10 Hz, ever redder, on a little blue."""
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    assert writer.isOpened()
+    for number in range(5):
+        writer.write(np.full((48, 64, 3), (20, 0, 50 * number), np.uint8))  # B, G, R
+    writer.release()
+    return path
+
+
+def test_a_video_gives_every_frame_in_rgb_with_its_time(film):
+    frames = list(Video(film))
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [frame.truth for frame in frames] == [None] * 5
+    assert frames[3].image.shape == (48, 64, 3)
+    assert frames[3].image.dtype == np.uint8
+    np.testing.assert_allclose(frames[3].image[20, 30], (150, 0, 20), atol=12)
+
+
+def test_closing_a_video_ends_it(film):
+    with Video(film) as video:
+        frames = iter(video)
+        next(frames)
+        video.close()
+        video.close()
+        assert list(frames) == []
+        assert list(video) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no video", bytes(10_000), b"\0\0\0\x20ftypisom" * 9])
+def test_what_is_no_video_is_one_line(tmp_path, content):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"film\.mp4: not a video that can be read here$"):
+        Video(path)
+
+
+def test_opencv_and_ffmpeg_print_nothing_of_their_own(tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(bytes(1000))
+    # In a process of its own: FFmpeg is told how loud to be once, when first used.
+    code = (
+        "import sys\nfrom edge.sources import open_source\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: open_source(name)\n"
+        "    except Exception as problem: print(type(problem).__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path, "webcam:97"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["SourceError", "SourceError"]
+    assert done.stderr == ""
+
+
+def test_a_missing_video_is_one_line(tmp_path):
+    with pytest.raises(SourceError, match="no such file; a source is"):
+        Video(tmp_path / "none.mp4")
+    with pytest.raises(SourceError, match="no such file"):
+        Video(tmp_path)
+
+
+# --- Webcam
+
+
+def test_a_webcam_that_is_not_there_is_one_line():
+    with pytest.raises(SourceError, match=r"webcam:97: no such camera, or another program has it"):
+        Webcam(97)
+
+
+class Capture:
+    """cv2.VideoCapture of a camera that gives two frames and is then pulled out."""
+
+    def __init__(self, what):
+        self.left, self.settings, self.released = 2, {}, False
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def set(self, what, value):
+        self.settings[what] = value
+        return True
+
+    def read(self):
+        self.left -= 1
+        if self.left < 0:
+            return False, None
+        return True, np.full((2, 3, 3), (1, 2, 3), np.uint8)
+
+    def release(self):
+        self.released = True
+
+
+def test_a_webcam_gives_rgb_and_says_when_it_is_pulled_out(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    webcam = Webcam(3, (320, 240))
+    capture = webcam._capture
+    assert capture.settings == {
+        cv2.CAP_PROP_FRAME_WIDTH: 320,
+        cv2.CAP_PROP_FRAME_HEIGHT: 240,
+        cv2.CAP_PROP_BUFFERSIZE: 1,
+    }
+    frames = iter(webcam)
+    one, two = next(frames), next(frames)
+    assert one.image[0, 0].tolist() == [3, 2, 1]
+    assert two.time >= one.time
+    with pytest.raises(SourceError, match="webcam:3: stopped giving frames; is it still plugged"):
+        next(frames)
+    webcam.close()
+    assert capture.released
+    assert list(webcam) == []
+
+
+# --- Words
+
+
+def test_every_word_opens_its_source(tmp_path, film, monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    folder = put(tmp_path / "clips", "1.png")
+    assert isinstance(open_source(str(folder)), Folder)
+    assert isinstance(open_source(str(film)), Video)
+    assert isinstance(open_source("webcam"), Webcam)
+    assert isinstance(open_source("webcam:"), Webcam)
+    assert open_source("webcam:12")._name == "webcam:12"
+    drawn = open_source("virtual:7", size=(64, 48), paced=False)
+    assert isinstance(drawn, Virtual)
+    assert not drawn.paced
+    assert next(iter(drawn)).image.shape == (48, 64, 3)
+    assert isinstance(open_source("virtual", size=(64, 48)), Virtual)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "nonsense",
+        "",
+        "webcam:x",
+        "webcam:-1",
+        "webcam:200",  # OpenCV takes it for another driver's camera 0
+        "webcam:" + "9" * 5000,
+        "virtual:x",
+        "virtual:" + "9" * 5000,
+        "pi:0",
+        "http://example.org/a.mp4",
+        "a\0b",
+        "x" * 5000,
+        "/dev/null",
+    ],
+)
+def test_any_other_word_is_one_line_with_the_words_there_are(word):
+    with pytest.raises(SourceError) as caught:
+        open_source(word)
+    message = str(caught.value)
+    assert message == f"{word}: no such source; a source is {sources.FORMS}"
+
+
+def test_a_far_camera_is_not_built_yet():
+    with pytest.raises(SourceError, match=r"ssh://pi@robot: .* not built yet; a source is pi, "):
+        open_source("ssh://pi@robot")
+
+
+@pytest.mark.parametrize(
+    ("pi", "video", "expected"),
+    [(True, True, "pi"), (True, False, "pi"), (False, True, "webcam:0"), (False, False, "virtual")],
+)
+def test_the_default_is_this_machines_camera(monkeypatch, tmp_path, pi, video, expected):
+    device = tmp_path / "video0"
+    if video:
+        device.touch()
+    monkeypatch.setattr(sources, "is_raspberry_pi", lambda: pi)
+    monkeypatch.setattr(sources, "Path", lambda _path: device)
+    assert default_source() == expected
+
+
+def test_no_word_at_all_opens_the_default(monkeypatch):
+    monkeypatch.setattr(sources, "default_source", lambda: "virtual:3")
+    assert open_source(None, size=(64, 48)).scene.seed == 3

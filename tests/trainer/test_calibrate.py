@@ -1,0 +1,135 @@
+"""Temperature, thresholds and strangeness, on made-up values whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.calibrate import Strangeness, fit_temperature, pick_thresholds
+from trainer.network import softmax
+
+
+def drawn_by(logits, rng):
+    """Draw each row's label with the probabilities that its logits mean."""
+    P = softmax(logits)
+    return (P.cumsum(axis=1) > rng.random((len(P), 1))).argmax(axis=1)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_the_temperature_that_the_logits_were_spoilt_with_is_found(temperature):
+    rng = np.random.default_rng(0)
+    honest = 2 * rng.standard_normal((20_000, 4))
+    targets = drawn_by(honest, rng)
+    assert fit_temperature(honest * temperature, targets) == pytest.approx(temperature, rel=0.06)
+
+
+def test_the_temperature_stays_within_bounds():
+    sure = np.eye(3)[[0, 1, 2] * 5] * 100.0
+    right = np.array([0, 1, 2] * 5)
+    assert fit_temperature(sure, right) >= 0.25
+    assert fit_temperature(sure / 1e6, right) == pytest.approx(0.25)
+    assert fit_temperature(sure, (right + 1) % 3) == pytest.approx(4.0)
+
+
+@st.composite
+def held_out(draw):
+    n, classes = draw(st.integers(1, 60)), draw(st.integers(2, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    P = softmax(draw(st.floats(0, 30)) * rng.standard_normal((n, classes)))
+    return P, rng.integers(0, classes, n), rng.random(n) * 10
+
+
+@given(held_out())
+def test_thresholds_are_in_order_and_within_bounds(values):
+    probabilities, targets, novelty = values
+    limits = pick_thresholds(probabilities, targets, novelty)
+    assert 0 < limits.leave < limits.enter
+    assert 0.5 <= limits.enter <= 0.7
+    assert limits.leave == pytest.approx(limits.enter * 2 / 3, abs=0.001)
+    assert 0 <= limits.novelty <= 1.5 * novelty.max() + 1e-3
+
+
+@given(held_out())
+def test_few_pictures_are_wrong_and_surer_than_enter(values):
+    probabilities, targets, novelty = values
+    enter = pick_thresholds(probabilities, targets, novelty).enter
+    wrong = probabilities.argmax(axis=1) != targets
+    surer = (probabilities.max(axis=1) > enter + 0.001) & wrong
+    if enter < 0.7:
+        assert surer.mean() <= 0.05
+
+
+def test_a_network_that_is_never_wrong_needs_little_confidence_and_a_sure_liar_much():
+    right = np.tile([0.9, 0.1], (40, 1))
+    assert pick_thresholds(right, np.zeros(40, int), np.ones(40)).enter == 0.5
+    assert pick_thresholds(right, np.ones(40, int), np.ones(40)).enter == 0.7
+    some = np.zeros(40, int)
+    some[:4] = 1  # a tenth is wrong, at 0.6
+    unsure = np.where(some[:, None] == 1, [0.6, 0.4], [0.9, 0.1])
+    assert pick_thresholds(unsure, some, np.ones(40)).enter == 0.6
+
+
+def test_without_held_out_pictures_there_are_thresholds_too():
+    limits = pick_thresholds(None, None, np.linspace(0, 2, 1001))
+    assert (limits.enter, limits.leave) == (0.6, 0.4)
+    assert limits.novelty == pytest.approx(1.5 * 1.98, abs=0.01)
+
+
+# --- Strangeness
+
+
+def hidden_values(n=3000, hidden=12, dead=0, seed=0):
+    """Two classes of skewed, correlated values, some units of which never fire."""
+    rng = np.random.default_rng(seed)
+    mix = rng.standard_normal((hidden, hidden))
+    targets = rng.integers(0, 2, n)
+    H = rng.standard_normal((n, hidden)) @ mix + 5 * targets[:, None]
+    H = np.concatenate([H, np.zeros((n, dead))], axis=1)
+    return H.astype(np.float32), targets
+
+
+def test_what_was_taught_is_about_1_strange():
+    H, targets = hidden_values()
+    novelty = Strangeness.of(H, targets, 2)(H)
+    assert novelty.shape == (len(H),)
+    assert novelty.mean() == pytest.approx(1, abs=0.35)
+    fresh, _ = hidden_values(seed=0, n=4000)
+    assert Strangeness.of(H, targets, 2)(fresh[3000:]).mean() == pytest.approx(1, abs=0.4)
+
+
+def test_strangeness_grows_with_the_square_of_the_distance():
+    H, targets = hidden_values()
+    strangeness = Strangeness.of(H, targets, 2)
+    away = np.random.default_rng(1).standard_normal(H.shape[1]).astype(np.float32)
+    near, far = (float(strangeness(H[:1] * 0 + away * times)[0]) for times in (100, 200))
+    assert near > 5 * strangeness(H).max()
+    assert far == pytest.approx(4 * near, rel=0.2)
+
+
+def test_the_nearest_class_counts():
+    H, targets = hidden_values()
+    strangeness = Strangeness.of(H, targets, 2)
+    centres = np.stack([H[targets == label].mean(axis=0) for label in range(2)])
+    np.testing.assert_allclose(strangeness(centres), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("dead", [1, 30])
+def test_dead_hidden_units_do_not_blow_it_up(dead):
+    H, targets = hidden_values(dead=dead)
+    strangeness = Strangeness.of(H, targets, 2)
+    assert strangeness(H).mean() < 1.3
+    woken = H.copy()
+    woken[:, -1] = H.std()  # one fires for the first time, as strongly as others do
+    assert strangeness(woken).max() < 60
+    assert np.isfinite(strangeness.whiten).all()
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_fewer_pictures_than_hidden_units_and_all_the_same(n):
+    H = np.zeros((n, 40), np.float32)
+    strangeness = Strangeness.of(H, np.arange(n) % 2, 2)
+    np.testing.assert_array_equal(strangeness(H), 0)
+    assert np.isfinite(strangeness(H + 1)).all()
+    assert strangeness(H).dtype == np.float32

@@ -1,0 +1,133 @@
+"""From picture files to rows of features."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge.pictures import read_picture
+from trainer.augment import augment
+from trainer.dataset import read_dataset
+from trainer.describe import describe
+from trainer.errors import DataError
+
+
+@pytest.fixture
+def dataset(make_data):
+    return read_dataset(make_data(labels=("fist", "palm"), sessions=2, pictures=2))
+
+
+def test_the_first_row_of_a_picture_is_its_own(dataset, edges):
+    described = describe(dataset, edges, copies=2)
+    assert described.rows.shape == (8, 3, edges.size)
+    assert described.rows.dtype == np.float32
+    for picture, rows in zip(dataset.pictures, described.rows, strict=True):
+        np.testing.assert_array_equal(rows[0], edges(read_picture(picture.path)))
+        assert not np.array_equal(rows[1], rows[0])
+        assert not np.array_equal(rows[2], rows[1])
+
+
+def test_rows_and_targets_are_in_the_datasets_order(dataset, edges):
+    described = describe(dataset, edges)
+    assert described.dataset.pictures == dataset.pictures
+    assert described.targets.tolist() == [0] * 4 + [1] * 4
+    backwards = describe(replace(dataset, pictures=dataset.pictures[::-1]), edges)
+    np.testing.assert_array_equal(backwards.rows, described.rows[::-1])
+    assert backwards.targets.tolist() == [1] * 4 + [0] * 4
+
+
+def test_a_pictures_copies_do_not_depend_on_its_neighbours(dataset, edges):
+    """Taking a picture away or adding one leaves all others' copies as they were."""
+    everything = describe(dataset, edges, copies=2, seed=3)
+    some = replace(dataset, pictures=[dataset.pictures[i] for i in (6, 1)])
+    np.testing.assert_array_equal(
+        describe(some, edges, copies=2, seed=3).rows, everything.rows[[6, 1]]
+    )
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_other_copies(dataset, edges):
+    one, same, other = (describe(dataset, edges, copies=1, seed=seed).rows for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    np.testing.assert_array_equal(one[:, 0], other[:, 0])
+    assert not np.array_equal(one[:, 1], other[:, 1])
+
+
+def test_copies_depend_on_what_a_picture_shows_not_on_where_it_lies(dataset, edges, tmp_path):
+    moved = shutil.copytree(dataset.root, tmp_path / "elsewhere")
+    one, other = (describe(each, edges, copies=1).rows for each in (dataset, read_dataset(moved)))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_copies_are_augmented_pictures(dataset, edges, monkeypatch):
+    seen = []
+
+    def spy(image, rng):
+        seen.append(image.shape)
+        return augment(image, rng)
+
+    monkeypatch.setattr("trainer.describe.augment", spy)
+    describe(dataset, edges, copies=3)
+    assert seen == [(48, 64, 3)] * 24
+
+
+def test_unreadable_pictures_are_named_and_left_out(dataset, edges):
+    bad = [dataset.pictures[i] for i in (0, 5)]
+    bad[0].path.write_bytes(b"no picture")
+    bad[1].path.write_bytes(bad[1].path.read_bytes()[:200])
+    described = describe(dataset, edges, copies=1)
+    assert len(described.unreadable) == 2
+    for line, picture in zip(described.unreadable, bad, strict=True):
+        assert str(picture.path) in line
+        assert "\n" not in line
+    assert described.dataset.pictures == [p for p in dataset.pictures if p not in bad]
+    assert len(described.rows) == len(described.targets) == 6
+    assert describe(replace(dataset, pictures=dataset.pictures[1:2]), edges).unreadable == []
+
+
+def test_a_class_whose_every_picture_is_unreadable_is_an_error_that_names_it(dataset, edges):
+    for picture in dataset.pictures:
+        if picture.label == "palm":
+            picture.path.write_bytes(b"")
+    with pytest.raises(DataError, match="no picture of 'palm' could be read"):
+        describe(dataset, edges)
+
+
+def test_where_no_picture_can_be_read_the_first_reason_is_said(dataset, edges):
+    for picture in dataset.pictures:
+        picture.path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"not one picture could be read; first: .*0\.jpg"):
+        describe(dataset, edges)
+
+
+def test_the_size_is_what_most_pictures_have(make_data, save_picture, edges):
+    root = make_data(labels=("fist", "palm"), sessions=1, pictures=2)
+    save_picture(root / "fist" / "s0" / "big.jpg", np.zeros((100, 3000, 3), np.uint8))
+    described = describe(read_dataset(root), edges)
+    assert described.size == (64, 48)
+
+
+def test_pictures_of_every_size_and_kind_side_by_side(tmp_path, save_picture, edges):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 700, 3), dtype=np.uint8)
+    for number, (height, width) in enumerate([(1, 1), (1, 50), (8, 8), (300, 700)]):
+        for suffix in ("jpg", "png", "bmp", "webp", "gif"):
+            save_picture(tmp_path / "a" / "s" / f"{number}.{suffix}", noise[:height, :width])
+    described = describe(read_dataset(tmp_path), edges, copies=2)
+    assert described.unreadable == []
+    assert np.isfinite(described.rows).all()
+
+
+def test_progress_counts_every_picture_once(dataset, edges):
+    calls = []
+    describe(dataset, edges, progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(i, 8) for i in range(1, 9)]
+
+
+def test_ctrl_c_while_reading_ends_it(dataset, edges):
+    def stop(done, of):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        describe(dataset, edges, progress=stop)
