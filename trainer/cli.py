@@ -99,13 +99,14 @@ def train(
 def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
     """Measure a model on DATA/<label>/...: accuracy, precision, recall, confusion."""
     from trainer.dataset import read_dataset
+    from trainer.tables import print_evaluation
 
     dataset = read_dataset(data)
     evaluation = _evaluate(model, dataset)
     if as_json:
         click.echo(json.dumps({"model": str(model), "data": str(data), **evaluation.as_json()}))
         return
-    _print_evaluation(evaluation)
+    print_evaluation(evaluation)
 
 
 @main.command(epilog="Example: trainer predict model.onnx photo.jpg")
@@ -296,42 +297,3 @@ def _train_json(
         "bytes": output.stat().st_size,
         "seconds": round(seconds, 3),
     }
-
-
-def _print_evaluation(evaluation: Evaluation) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape  # a label may look like [bold]
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("shown")
-    for column in ("pictures", "precision", "recall"):
-        table.add_column(column, justify="right")
-    for label in evaluation.labels:
-        table.add_column(escape(label), justify="right")
-    for label, row in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True):
-        figures = evaluation.per_class()[label]
-        counts = [f"[bold]{n}[/]" if evaluation.labels[i] == label else str(n or "·")
-                  for i, n in enumerate(row)]  # fmt: skip
-        table.add_row(
-            escape(label), str(figures["n"]),
-            _percent(figures["precision"]), _percent(figures["recall"]), *counts,
-        )  # fmt: skip
-    console = Console()
-    if evaluation.n:
-        console.print(
-            f"accuracy {evaluation.accuracy:.1%} on {evaluation.n} pictures", highlight=False
-        )
-        console.print("rows: what was shown; columns: what it was taken for", highlight=False)
-        console.print(table)
-    if evaluation.unknown:
-        console.print(
-            f"{evaluation.unknown} pictures of labels that were never taught; called a gesture: "
-            f"{evaluation.unknown_accepted}",
-            highlight=False,
-        )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"

@@ -15,7 +15,6 @@ import PIL.Image
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from edge.card import BACKGROUND
 from edge.errors import HandwaveError
@@ -233,13 +232,15 @@ def _summary(console: Console, show: Show, card: Card, seconds: float, folder: P
     console.print()
     console.print(table)
     console.print()
+    files = Table.grid(padding=(0, 2))
     for name, what in {
         "model.onnx": "the model, all in one file",
         "edge.toml": "what each gesture does",
         "loss.png": "how it learned",
         "confusion.png": "what it takes for what",
     }.items():
-        console.print(f"  {escape(str(folder / name))}", Text(what, style="dim"))
+        files.add_row(f"  {escape(str(folder / name))}", f"[dim]{what}[/]")
+    console.print(files)
 
 
 def _elsewhere(card: Card) -> str:
