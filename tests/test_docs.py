@@ -6,7 +6,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import gpiozero
 import numpy as np
 import pytest
@@ -71,8 +70,9 @@ def test_there_are_pages_with_commands():
 def test_every_command_line_is_one_that_the_command_takes(line):
     program, *words = shlex.split(line, comments=True)
     group = COMMANDS[program]
-    name, command, rest = group.resolve_command(click.Context(group), words)
-    with command.make_context(name, rest):
+    parent = group.make_context(program, list(words))
+    name, command, rest = group.resolve_command(parent, words)
+    with command.make_context(name, rest, parent=parent):
         pass  # a wrong option or a missing argument has raised UsageError
 
 

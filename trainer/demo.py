@@ -15,6 +15,7 @@ import PIL.Image
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from edge.card import BACKGROUND
 from edge.errors import HandwaveError
@@ -232,15 +233,16 @@ def _summary(console: Console, show: Show, card: Card, seconds: float, folder: P
     console.print()
     console.print(table)
     console.print()
-    files = Table.grid(padding=(0, 2))
-    for name, what in {
+    files = {
         "model.onnx": "the model, all in one file",
         "edge.toml": "what each gesture does",
         "loss.png": "how it learned",
         "confusion.png": "what it takes for what",
-    }.items():
-        files.add_row(f"  {escape(str(folder / name))}", f"[dim]{what}[/]")
-    console.print(files)
+    }
+    width = max(len(str(folder / name)) for name in files)
+    for name, what in files.items():  # a table would cut a long path, which one wants to copy
+        line = Text(f"  {folder / name!s:<{width}}  ").append(what, style="dim")
+        console.print(line, soft_wrap=True)
 
 
 def _elsewhere(card: Card) -> str:
