@@ -89,7 +89,7 @@ def _place(model: Path, config: Path) -> str:
             f"{config}: the model {model} is not inside the folder of edge.toml, which is what "
             "is sent; copy it there and write its name"
         )
-    if name in {"edge.toml", MANIFEST} or name.split("/")[0] == "edge":
+    if name.split("/")[0] in {"edge", "edge.toml", MANIFEST}:
         raise DeployError(f"{config}: handwave itself needs the name '{name}'; rename the model")
     return name
 

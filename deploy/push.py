@@ -204,7 +204,8 @@ def discard(job: Job) -> str:
     if job.incoming:
         with suppress(DeployError):  # why the push failed matters more; a later push sweeps up
             job.host.step("discard", root=job.target.root, incoming=job.incoming)
-    return f"it still runs {job.before}" if job.before else "it runs nothing yet"
+    runs = job.facts.current
+    return f"it still runs {runs}" if runs else "it runs nothing yet"
 
 
 def go_back(job: Job) -> str:

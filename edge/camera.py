@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+STALLED = 3.0
+"""Seconds without a frame after which the camera has failed."""
+
+
 class Camera(Source):
     """The Pi's own camera: the newest frame each time one is asked for, never a queue of old ones.
 
@@ -48,7 +52,7 @@ class Camera(Source):
     def __iter__(self) -> Iterator[Frame]:
         while self._camera is not None:
             try:
-                request = self._camera.capture_request()
+                request = self._camera.capture_request(wait=STALLED)
                 try:
                     image = request.make_array("main")
                     time = request.get_metadata()["SensorTimestamp"] / 1e9
@@ -78,6 +82,8 @@ def _picamera2() -> Any:
 
 def _advice(problem: Exception) -> str:
     text = str(problem).partition("\n")[0] or type(problem).__name__
+    if isinstance(problem, TimeoutError):
+        return f"the camera gave no frame for {STALLED:g} s; check its cable"
     if isinstance(problem, IndexError):
         return "no camera found; check its cable, then: rpicam-hello --list-cameras"
     if "busy" in text.lower() or "acquire" in text.lower():

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from edge.errors import ModelError
+from edge.errors import ModelError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edge.frame import Image
 
 FORMAT = 1
@@ -149,6 +151,12 @@ def unpack_golden(card: Card, text: str, where: str) -> list[Image]:
             raise ModelError(f"{where}: a golden frame is not the card's; send or train it again")
         images.append(np.frombuffer(piece, np.uint8).reshape(height, width, 3))
     return images
+
+
+def no_such_class(label: str, labels: Iterable[str]) -> str:
+    """Say that a model has no such label, and which one may be meant."""
+    gestures = [known for known in labels if known != BACKGROUND]
+    return f"the model has no class '{label}'{did_you_mean(label, gestures)}"
 
 
 class _Versioned(msgspec.Struct, frozen=True):

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import click
 
+from edge.classifier import Classifier
+from edge.config import Config, read_config
 from edge.console import Group
+from edge.outputs import Outputs
+from edge.pins import PinKind, Pins
+from edge.platform import is_raspberry_pi
 from edge.service import notify, until_stopped
-
-if TYPE_CHECKING:
-    from edge.classifier import Classifier
-    from edge.config import Config
-    from edge.pins import PinKind, Pins
-    from edge.watch import Step
+from edge.sources import default_source, open_source
+from edge.watch import Step, make_decider, steps
 
 config_option = click.option(
     "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
@@ -33,10 +33,9 @@ def main() -> None:
 @config_option
 def check(config_path: str) -> None:
     """Check edge.toml, the model and its golden frames; no camera, no pins."""
-    from edge.config import read_config  # imports only when used: a quick --help
-
     config = read_config(config_path)
     classifier = _load(config)
+    make_decider(classifier.card, config.decide)
     card = classifier.card
     click.echo(f"{config.path}: {len(config.when)} of {len(card.labels)} labels do something")
     click.echo(f"{config.model}: {', '.join(card.labels)} ({card.training.features} features)")
@@ -66,13 +65,6 @@ def run(
     as_json: bool,
 ) -> None:
     """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
-    from edge.config import read_config
-    from edge.outputs import Outputs
-    from edge.pins import Pins
-    from edge.platform import is_raspberry_pi
-    from edge.sources import default_source, open_source
-    from edge.watch import make_decider, steps
-
     with until_stopped():
         config = read_config(config_path)
         classifier = _load(config)
@@ -93,8 +85,6 @@ def run(
 
 
 def _load(config: Config) -> Classifier:
-    from edge.classifier import Classifier  # onnxruntime takes a while to import
-
     classifier = Classifier(config.model)
     config.check_labels(classifier.card.labels)
     return classifier

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from edge.card import BACKGROUND
-from edge.errors import ConfigError, did_you_mean, no_such_class
+from edge.card import BACKGROUND, no_such_class
+from edge.errors import ConfigError, did_you_mean
 
 MAX_BYTES = 64_000
 HEADER_PINS = range(2, 28)
 """BCM numbers on the 40-pin header; 0 and 1 belong to the HAT's ID chip."""
-PHYSICAL_TO_BCM = {
-    3: 2, 5: 3, 7: 4, 8: 14, 10: 15, 11: 17, 12: 18, 13: 27, 15: 22, 16: 23, 18: 24, 19: 10,
-    21: 9, 22: 25, 23: 11, 24: 8, 26: 7, 29: 5, 31: 6, 32: 12, 33: 13, 35: 19, 36: 16, 37: 26,
-    38: 20, 40: 21,
-}  # fmt: skip
+PHYSICAL_TO_BCM = {29: 5, 31: 6, 32: 12, 33: 13, 35: 19, 36: 16, 37: 26, 38: 20, 40: 21}
+"""Places on the header that are no BCM numbers; a place below 28 cannot be told from one."""
 PLAIN_TYPES = {
     "int | array": "a pin number or a list of them",
     "int": "a whole number",
@@ -103,17 +102,27 @@ def read_config(path: str | Path) -> Config:
     path = Path(path)
     top = _convert(_load(path), _Top, f"{path}:")
     when = {
-        label: _convert(table, Actions, f"{path}: [when.{label}]")
+        unicodedata.normalize("NFC", label): _convert(table, Actions, f"{path}: [when.{label}]")
         for label, table in top.when.items()
     }
     _check_pins(path, when)
     return Config(
         path=path,
         model=path.parent / top.model,
-        source=top.source,
+        source=_found_from(path.parent, top.source),
         when=when,
         decide=_checked_decide(path, top.decide),
     )
+
+
+def _found_from(folder: Path, source: str | None) -> str | None:
+    """Return a source as seen from `edge.toml`'s folder, as the model is, if it is a path there."""
+    if source is None:
+        return None
+    path = folder / source
+    with suppress(OSError, ValueError):
+        return str(path) if path.exists() else source
+    return source
 
 
 def _load(path: Path) -> dict[str, Any]:

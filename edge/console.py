@@ -62,5 +62,8 @@ def _one_line(problem: Exception) -> str:
     if isinstance(problem, HandwaveError):
         line = " ".join(str(problem).split())
         return "".join(c if c.isprintable() else "?" for c in line)  # files' words may hold escapes
+    if isinstance(problem, OSError) and problem.strerror:
+        where = f"{problem.filename}: " if problem.filename else ""
+        return f"{where}{problem.strerror}"
     what = f"{type(problem).__name__}: {problem}".partition("\n")[0]
     return f"a mistake of ours ({what}); please report it with what --debug shows"

@@ -38,9 +38,3 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     known = list(known)
     near = get_close_matches(word, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; there is: {', '.join(known)}"
-
-
-def no_such_class(label: str, labels: Iterable[str]) -> str:
-    """Say that a model has no such label, and which it may be."""
-    gestures = [known for known in labels if known != "background"]
-    return f"the model has no class '{label}'{did_you_mean(label, gestures)}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +16,6 @@ from edge.errors import PictureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import PIL.Image
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG's opens MPO too
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
+MAX_SIDE = 640  # pixels; what a photograph is shrunk to
 MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
 
 
@@ -37,14 +40,15 @@ def natural_key(text: str) -> list[tuple[int, str]]:
     return [*key, (-1, text)]  # pic2, pic02 and Pic2 always in the same order
 
 
-def read_picture(path: Path, *, max_side: int | None = None) -> Image:
+def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     """Read a JPEG, PNG, WebP, BMP or GIF (first frame) as uint8 `[height, width, 3]` RGB.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits.
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits. A
+    photograph is shrunk to about what a camera sends: for laptop and Pi alike, as both read here.
 
     Args:
         path: the file.
-        max_side: shrink, keeping the shape, until neither side is longer than this many pixels.
+        max_side: neither side is longer than this many pixels; the shape is kept.
 
     Raises:
         PictureError: the file is missing, damaged, of another kind, or absurdly large.
@@ -56,8 +60,7 @@ def read_picture(path: Path, *, max_side: int | None = None) -> Image:
         with PIL.Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > MAX_PIXELS:
                 raise PIL.Image.DecompressionBombError  # noqa: TRY301  (as Pillow's own, later)
-            if max_side is not None:
-                file.draft("RGB", (max_side, max_side))  # a JPEG decodes straight to near it
+            file.draft("RGB", (max_side, max_side))  # a JPEG decodes straight to near it
             return _as_rgb(file, max_side)
     except FileNotFoundError:
         raise PictureError(f"{path}: no such picture") from None
@@ -93,11 +96,13 @@ def _hush_pillow() -> None:
         warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def _as_rgb(file: PIL.Image.Image, max_side: int | None) -> Image:
+def _as_rgb(file: PIL.Image.Image, max_side: int) -> Image:
     from PIL import Image, ImageOps
 
     file.load()
-    picture = ImageOps.exif_transpose(file)
+    picture: Image.Image = file
+    with suppress(Exception):  # damaged metadata is no reason to lose the pixels
+        picture = ImageOps.exif_transpose(file)
     if picture.mode.startswith(("I", "F")):  # 16-bit grey: its high byte
         high = np.clip(np.asarray(picture, dtype=np.float64) / 257, 0, 255)
         picture = Image.fromarray(high.round().astype(np.uint8))
@@ -106,13 +111,29 @@ def _as_rgb(file: PIL.Image.Image, max_side: int | None) -> Image:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
     picture = picture.convert("RGB")
-    if max_side is not None and max(picture.size) > max_side:
+    if max(picture.size) > max_side:
         picture.thumbnail((max_side, max_side), Image.Resampling.BOX)
     return np.array(picture)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
-            yield path
+    """Yield the pictures below a folder, through links too, but not hidden ones.
+
+    A folder that may not be read is an error (OSError): a session must not vanish without a word.
+    """
+    seen: set[str] = set()  # real places, so that links in a circle end
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        here = Path(place)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in files:
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield here / name
+
+
+def _raise(problem: OSError) -> None:
+    raise problem

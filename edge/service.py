@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_asked = threading.Event()  # signals are the whole process's, so this is as well
 
 
 class _Stop(BaseException):
@@ -22,28 +23,39 @@ class _Stop(BaseException):
 
 @contextmanager
 def until_stopped() -> Iterator[None]:
-    """Leave the block, running its clean-up, at SIGTERM or SIGINT.
+    """Leave the block, running its clean-up, when a signal asks for the end.
 
-    The signal interrupts whatever waits (a camera, a sleep). Further ones are ignored, so that
-    they cannot interrupt the clean-up. Outside the main thread signals are not ours, and left.
+    The signal interrupts whatever waits (a camera, a sleep). Further ones do nothing, so that they
+    cannot cut the clean-up short; should somebody's `except:` swallow the first one,
+    `stop_if_asked` says it again. Outside the main thread signals are not ours, and left.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        raise _Stop
+        if not _asked.is_set():
+            _asked.set()
+            raise _Stop
 
-    before = [(number, signal.signal(number, stop)) for number in SIGNALS]
+    _asked.clear()
+    # Whoever ignores hang-ups (nohup) goes on ignoring them.
+    ours = [n for n in SIGNALS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
+    before = [(number, signal.signal(number, stop)) for number in ours]
     try:
         yield
     except _Stop:
         pass
     finally:
+        _asked.clear()
         for number, handler in before:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: C's own
+
+
+def stop_if_asked() -> None:
+    """Leave the `until_stopped` block around, if a signal has asked for it."""
+    if _asked.is_set():
+        raise _Stop
 
 
 def notify(state: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import time
 from itertools import count
 from pathlib import Path
@@ -191,7 +192,10 @@ def default_source() -> str:
     """Return the source of this machine: its camera, or drawn hands where there is none."""
     if is_raspberry_pi():
         return "pi"
-    return "webcam:0" if Path("/dev/video0").exists() else "virtual"
+    if sys.platform == "darwin":
+        return "webcam:0"  # a Mac tells of its camera only when it is opened
+    cameras = sorted(int(path.name[5:]) for path in Path("/dev").glob("video[0-9]*"))
+    return f"webcam:{cameras[0]}" if cameras else "virtual"
 
 
 def open_source(

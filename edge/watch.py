@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.card import no_such_class
 from edge.classifier import Classifier
 from edge.config import Decide
 from edge.decider import Decider
-from edge.errors import ConfigError, no_such_class
+from edge.errors import ConfigError
 from edge.frame import Source
 from edge.outputs import Outputs
-from edge.service import until_stopped
+from edge.service import stop_if_asked, until_stopped
 from edge.sources import open_source
 
 if TYPE_CHECKING:
@@ -41,13 +42,17 @@ def steps(
     source: Source, classifier: Classifier, decider: Decider, outputs: Outputs
 ) -> Generator[Step, None, None]:
     """Run the loop, one step a frame. However it ends, the outputs are off and all is closed."""
-    with outputs, source:
-        for frame in source:
-            start = time.perf_counter()
-            prediction = classifier.predict(frame)
-            decision = decider.update(prediction)
-            outputs.apply(decision)
-            yield Step(frame, prediction, decision, time.perf_counter() - start)
+    with source:
+        try:
+            for frame in source:
+                start = time.perf_counter()
+                prediction = classifier.predict(frame)
+                decision = decider.update(prediction)
+                outputs.apply(decision)
+                stop_if_asked()
+                yield Step(frame, prediction, decision, time.perf_counter() - start)
+        finally:
+            outputs.close()  # before the camera, whose closing may hang
 
 
 def watch(
@@ -70,7 +75,7 @@ def watch(
         HandwaveError: a model, source or output that cannot be used; the outputs are off then.
     """
     outputs = Outputs(when)
-    with until_stopped(), outputs:  # in this order no second signal stops the switching off
+    with until_stopped(), outputs:
         classifier = Classifier(model)
         for label in when:
             if label not in classifier.labels:
@@ -84,12 +89,21 @@ def watch(
 
 
 def make_decider(card: Card, decide: Decide = Decide()) -> Decider:  # noqa: B008  (it is frozen)
-    """Return the decider for a model: its card's thresholds, unless `edge.toml` says otherwise."""
+    """Return the decider for a model: its card's thresholds, unless `edge.toml` says otherwise.
+
+    Raises:
+        ConfigError: a `leave` above the `enter` that the card gives.
+    """
     enter = card.thresholds.enter if decide.enter is None else decide.enter
-    leave = card.thresholds.leave if decide.leave is None else decide.leave
+    leave = min(card.thresholds.leave, enter) if decide.leave is None else decide.leave
+    if leave > enter:
+        raise ConfigError(
+            f"[decide] leave: {leave:g} is above enter, {enter:g} by the model's card; "
+            "set enter as well, or a lower leave"
+        )
     return Decider(
         enter,
-        min(leave, enter),
+        leave,
         novelty=card.thresholds.novelty,
         window=decide.window,
         hold=decide.hold,

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.pictures import find_pictures, natural_key, taken_at
+from edge.card import BACKGROUND
+from edge.pictures import find_pictures, natural_key
 from trainer.errors import DataError
+from trainer.sessions import guess_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-MAX_SIDE = 640
-"""Pictures are shrunk to this many pixels a side on reading; no Pi sends its model larger ones."""
-PAUSE = 60.0
-"""Seconds without a picture after which a new session began."""
-SKIP = 10
-"""Numbers missing between two file names after which a new session began."""
+NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
+"""What people call the folder of the scene without a gesture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +79,9 @@ def read_dataset(root: Path) -> Dataset:
     )
     if not folders:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
-    dataset = Dataset(root, [])
-    for folder in folders:
-        if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
-            # Control characters and bytes that are no text: no card or edge.toml could hold them.
-            raise DataError(f"{root}: the folder {folder.name!a} has an unreadable name; rename it")
-        pictures = find_pictures(folder)
-        if not pictures:
-            raise DataError(
-                f"{folder}: no pictures of '{folder.name}'; add some (JPEG, PNG, WebP, BMP, GIF), "
-                "or remove the folder"
-            )
-        loose = [path for path in pictures if path.parent == folder]
-        if loose:
-            dataset.pictures.extend(_guess_sessions(loose, folder.name, dataset.notes))
-        dataset.pictures.extend(
-            Picture(path, folder.name, path.relative_to(folder).parts[0])
-            for path in pictures
-            if path.parent != folder
-        )
-    return dataset
+    notes: list[str] = []
+    pictures = [picture for folder in folders for picture in _read_label(folder, notes)]
+    return Dataset(root, pictures, notes)
 
 
 def check_teachable(dataset: Dataset) -> None:
@@ -159,36 +137,40 @@ def split(dataset: Dataset, *, share: float = 0.25, seed: int = 0) -> tuple[list
     return train, validation
 
 
-def _guess_sessions(paths: list[Path], label: str, notes: list[str]) -> list[Picture]:
-    """Divide loose pictures into runs, by time stamps where all have one, or else by numbers."""
-    times = [taken_at(path) for path in paths]
-    if all(time is not None for time in times):
-        order = sorted(range(len(paths)), key=lambda i: times[i] or 0.0)
-        paths = [paths[i] for i in order]
-        gaps = np.diff([times[i] or 0.0 for i in order]) > PAUSE
-        how = f"by the cameras' time stamps (a pause of over {PAUSE:g} s begins a session)"
-    else:
-        numbered = [_numbered(path) for path in paths]
-        gaps = np.array(
-            [a[0] != b[0] or b[1] - a[1] > SKIP for a, b in pairwise(numbered)], dtype=bool
+def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
+    """Return the pictures of one label, and note what was assumed of them."""
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
+        # Control characters and bytes that are no text: no card or edge.toml could hold them.
+        raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
+    label = unicodedata.normalize("NFC", folder.name)  # a Mac may spell an umlaut with two letters
+    paths = find_pictures(folder)
+    if not paths:
+        raise DataError(
+            f"{folder}: no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), "
+            "or remove the folder"
         )
-        if 2 * (1 + gaps.sum()) > len(paths):  # names with nothing in common, such as hashes
-            gaps[:] = False
-        how = f"by their names' numbers ({SKIP} or more missing begin a session)"
-    runs = np.concatenate([[0], np.cumsum(gaps)]).astype(int)
-    count = int(runs[-1]) + 1
-    one = "one session: nothing in their names or times says more"
-    notes.append(
-        f"{label}: {len(paths)} pictures without a session's folder; assumed "
-        + (one if count == 1 else f"{count} sessions, {how}")
-    )
-    return [
-        Picture(path, label, f"{label}-run{run + 1}") for path, run in zip(paths, runs, strict=True)
+    if label != BACKGROUND and label.casefold() in NOTHING:
+        notes.append(
+            f"{label}: taught like any gesture; if it means none of them, call the folder "
+            f"'{BACKGROUND}', which never triggers anything"
+        )
+    loose = [path for path in paths if path.parent == folder]
+    return (_loose(loose, label, notes) if loose else []) + [
+        Picture(path, label, path.relative_to(folder).parts[0])
+        for path in paths
+        if path.parent != folder
     ]
 
 
-def _numbered(path: Path) -> tuple[str, int]:
-    """Return a name's text and its last number: `IMG_0042` is `("IMG_", 42)`."""
-    match = re.fullmatch(r"(.*?)(\d*)(\D*)", path.stem, re.DOTALL)
-    text, number, rest = match.groups() if match else (path.stem, "", "")
-    return f"{text}#{rest}", int(number or 0)
+def _loose(paths: list[Path], label: str, notes: list[str]) -> list[Picture]:
+    """Return pictures that lie in no session's folder, and note what was assumed of them."""
+    sessions, how = guess_sessions(paths)
+    count = "one session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    notes.append(
+        f"{label}: {len(paths)} pictures without a session's folder; assumed {count}, {how}"
+    )
+    return [
+        Picture(path, label, f"{label}-run{number}")
+        for number, session in enumerate(sessions, start=1)
+        for path in session
+    ]

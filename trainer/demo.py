@@ -167,7 +167,8 @@ def _own_stage(data: Path, folder: Path) -> Stage:
     shutil.rmtree(stream, ignore_errors=True)
     for index in kept:
         picture = dataset.pictures[index]
-        copy = stream / picture.label / picture.session / picture.path.name
+        name = f"{index:06d}{picture.path.suffix}"  # two folders of a session may share names
+        copy = stream / picture.label / picture.session / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture.path, copy)
     about = f"{len(kept)} pictures of sessions it has never seen"
@@ -197,7 +198,7 @@ def _leds(labels: list[str]) -> dict[str, int]:
 
 def _edge_run(config: Path, stage: Stage) -> Iterator[dict[str, Any]]:
     """Run the real service in a process of its own, and yield what it says about each frame."""
-    command = [sys.executable, "-m", "edge", "run", "--config", str(config)]
+    command = [sys.executable, "-P", "-m", "edge", "run", "--config", str(config)]
     command += ["--source", stage.source, "--pins", "mock", "--fast", "--json"]
     command += ["--frames", str(stage.frames)] if stage.frames else []
     with (

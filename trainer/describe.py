@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.augment import augment
-from trainer.dataset import MAX_SIDE
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def describe(
 
     def one(picture: Picture) -> _Read | str:
         try:
-            image = read_picture(picture.path, max_side=MAX_SIDE)
+            image = read_picture(picture.path)
         except PictureError as problem:
             return str(problem)
         rng = np.random.default_rng([seed, zlib.crc32(image.tobytes())])

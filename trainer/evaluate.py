@@ -11,7 +11,6 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
 from edge.pictures import read_picture
-from trainer.dataset import MAX_SIDE
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
     Raises:
         PictureError: it cannot be read.
     """
-    return classifier.predict(Frame(read_picture(path, max_side=MAX_SIDE), time=0.0))
+    return classifier.predict(Frame(read_picture(path), time=0.0))
 
 
 def is_accepted(classifier: Classifier, prediction: Prediction) -> bool:

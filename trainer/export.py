@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ from onnx import compose, numpy_helper, parser
 import edge.card
 from edge.card import CARD_KEY, GOLDEN_KEY, Card, Golden, pack_golden, write_card
 from edge.classifier import Classifier, open_session
+from edge.errors import PictureError
 from edge.pictures import read_picture
-from trainer.dataset import MAX_SIDE
 from trainer.errors import ExportError
 from trainer.features import IR_VERSION, OPSET
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.frame import Image
+    from trainer.dataset import Dataset
     from trainer.recipe import Taught
 
 AGREEMENT = 1e-5
@@ -139,9 +141,16 @@ def _agree(
 
 def _golden_images(taught: Taught) -> list[Image]:
     """Return a small copy of one picture a label, each uint8 `[height, width, 3]`."""
-    first = {picture.label: picture for picture in reversed(taught.described.dataset.pictures)}
-    labels = taught.described.dataset.labels[:GOLDEN_FRAMES]
-    return [_shrink(read_picture(first[label].path, max_side=MAX_SIDE)) for label in labels]
+    dataset = taught.described.dataset
+    return [_golden_image(dataset, label) for label in dataset.labels[:GOLDEN_FRAMES]]
+
+
+def _golden_image(dataset: Dataset, label: str) -> Image:
+    for picture in dataset.pictures:
+        if picture.label == label:
+            with suppress(PictureError):  # gone since it was learned from: take the next one
+                return _shrink(read_picture(picture.path))
+    raise ExportError(f"{dataset.root}: the pictures of '{label}' are gone; nothing was written")
 
 
 def _shrink(image: Image) -> Image:

@@ -153,7 +153,8 @@ def test_one_that_fails_to_switch_off_does_not_keep_the_others_on():
     lamps = [Lamp(log, "a"), Lamp(log, "b", fail=["off"]), Lamp(log, "c")]
     outputs = Outputs({"rock": lamps})
     outputs.apply(decision("rock"))
-    outputs.apply(decision(None))
+    with pytest.raises(OutputError, match="could not be switched off"):
+        outputs.apply(decision(None))
     assert [lamp.lit for lamp in lamps] == [False, True, False]
     assert [line for line in log if line.endswith("off")] == ["c.off", "b.off", "a.off"]
 
@@ -240,3 +241,25 @@ def test_closing_twice_closes_each_output_once():
     outputs.close()
     outputs.close()
     assert lamp.log == ["lamp.close"]
+
+
+def test_a_class_is_no_output_but_its_objects_are():
+    with pytest.raises(OutputError, match=r"is a class; make one: Lamp\(17\)"):
+        Outputs({"rock": Lamp})
+
+
+def test_what_answers_to_on_and_off_by_proxy_is_a_switch():
+    class Proxy:
+        def __init__(self):
+            self.said = []
+
+        def __getattr__(self, name):
+            if name not in {"on", "off", "close"}:
+                raise AttributeError(name)
+            return lambda: self.said.append(name)
+
+    proxy = Proxy()
+    outputs = Outputs({"rock": proxy})
+    outputs.apply(decision("rock"))
+    outputs.apply(decision(None))
+    assert proxy.said == ["on", "off"]

@@ -268,15 +268,20 @@ def test_a_far_camera_is_not_built_yet():
 
 @pytest.mark.parametrize(
     ("pi", "video", "expected"),
-    [(True, True, "pi"), (True, False, "pi"), (False, True, "webcam:0"), (False, False, "virtual")],
+    [(True, True, "pi"), (True, False, "pi"), (False, True, "webcam:2"), (False, False, "virtual")],
 )
 def test_the_default_is_this_machines_camera(monkeypatch, tmp_path, pi, video, expected):
-    device = tmp_path / "video0"
-    if video:
-        device.touch()
+    for number in (2, 10) if video else ():
+        (tmp_path / f"video{number}").touch()
     monkeypatch.setattr(sources, "is_raspberry_pi", lambda: pi)
-    monkeypatch.setattr(sources, "Path", lambda _path: device)
+    monkeypatch.setattr(sources, "Path", lambda _path: tmp_path)
+    monkeypatch.setattr(sources.sys, "platform", "linux")
     assert default_source() == expected
+
+
+def test_a_mac_has_a_camera(monkeypatch):
+    monkeypatch.setattr(sources.sys, "platform", "darwin")
+    assert default_source() == "webcam:0"
 
 
 def test_no_word_at_all_opens_the_default(monkeypatch):

@@ -293,3 +293,32 @@ def test_an_enter_below_the_cards_leave_lowers_both(taught):
     enter = taught.card.thresholds.leave / 2
     decider = make_decider(taught.card, Decide(enter=enter))
     assert decider.enter == decider.leave == enter
+
+
+def test_a_signal_that_an_output_swallows_ends_it_at_the_next_frame(taught, pattern, lamp):
+    class Forever(Film):
+        def __iter__(self):
+            for number in range(1000):
+                yield Frame(pattern("rock"), number / 10)
+
+    def swallow():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except BaseException:  # noqa: BLE001  (what users write)
+            lamp.log.append("swallowed")
+
+    film = Forever(pattern, "rock")
+    watch(taught.path, when={"rock": [lamp, swallow]}, source=film)
+    assert lamp.log == ["on", "swallowed", "off", "close"]
+
+
+def test_the_lamp_is_off_before_the_camera_is_closed(taught, pattern, lamp):
+    class Slow(Film):
+        def close(self):
+            lamp.log.append("camera closed")
+            super().close()
+
+    watch(taught.path, when={"rock": lamp}, source=Slow(pattern, "rock"))
+    assert lamp.log[-1] == "camera closed"
+    assert "off" in lamp.log

@@ -276,3 +276,24 @@ def test_without_leaves_the_pictures_out():
     assert rest.labels == ["a"]
     assert rest.notes == ["a note"]
     assert np.array_equal([p.path.stem for p in rest.pictures], ["0", "2"])
+
+
+def test_a_linked_session_counts_and_a_circle_of_links_ends(tmp_path):
+    touch(tmp_path / "elsewhere", "1.jpg", "2.jpg")
+    (tmp_path / "data" / "rock").mkdir(parents=True)
+    (tmp_path / "data" / "rock" / "s").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "data" / "rock")
+    dataset = read_dataset(tmp_path / "data")
+    assert dataset.counts() == {"rock": 2}
+
+
+def test_an_umlaut_in_two_letters_is_the_one_in_one(tmp_path):
+    touch(tmp_path, "fu\u0308r/s/1.jpg")
+    assert read_dataset(tmp_path).labels == ["f\u00fcr"]
+
+
+def test_a_folder_that_means_nothing_is_told_about_background(tmp_path):
+    touch(tmp_path, "none/s/1.jpg", "rock/s/1.jpg", "background/s/1.jpg")
+    (note,) = read_dataset(tmp_path).notes
+    assert note.startswith("none: ")
+    assert "'background'" in note

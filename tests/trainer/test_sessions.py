@@ -1,0 +1,67 @@
+"""Loose pictures: never a burst in two, whatever its pictures are called."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from trainer.sessions import guess_sessions
+
+START = datetime(2024, 1, 1, 11, 58, 40, tzinfo=UTC)
+
+
+def burst(form, count=40, every=2.0, start=START):
+    times = [start + timedelta(seconds=every * number) for number in range(count)]
+    return [Path(form(time, number)) for number, time in enumerate(times)]
+
+
+NAMES = {
+    "phone": lambda time, _: time.strftime("IMG_%Y%m%d_%H%M%S.jpg"),
+    "screenshot": lambda time, _: time.strftime("Screenshot %Y-%m-%d at %H.%M.%S.png"),
+    "webcam": lambda time, number: f"rock_{int(time.timestamp())}_{number}.png",
+    "milliseconds": lambda time, _: f"{int(time.timestamp() * 1000)}.jpg",
+    "counted": lambda _, number: f"frame{number}.jpg",
+    "every fifth": lambda _, number: f"frame{25 * number}.jpg",
+    "every fifteenth": lambda _, number: f"film-{15 * number:05d}.jpg",
+    "copies": lambda _, number: f"photo ({number + 1}).jpg",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_burst_is_one_session(name):
+    paths = burst(NAMES[name])
+    sessions, _ = guess_sessions(paths)
+    assert sessions == [paths]
+
+
+@pytest.mark.parametrize("name", ["phone", "screenshot", "webcam", "milliseconds"])
+def test_two_bursts_an_hour_apart_are_two_sessions_by_their_times(name):
+    one, other = burst(NAMES[name]), burst(NAMES[name], start=START + timedelta(hours=1))
+    sessions, how = guess_sessions(one + other)
+    assert sessions == [one, other]
+    assert "time stamps" in how
+
+
+def test_two_runs_of_numbers_are_two_sessions():
+    one = [Path(f"IMG_{number:04d}.jpg") for number in range(10, 40)]
+    other = [Path(f"IMG_{number:04d}.jpg") for number in range(90, 120)]
+    sessions, how = guess_sessions(one + other)
+    assert sessions == [one, other]
+    assert "numbers" in how
+
+
+def test_numbers_that_begin_anew_begin_a_session():
+    paths = [Path(f"place{place}-pic{number}.jpg") for place in (1, 2) for number in range(20)]
+    assert [len(session) for session in guess_sessions(paths)[0]] == [20, 20]
+
+
+def test_a_number_that_only_looks_like_a_date_is_a_number():
+    paths = [Path(f"2024{99 + number:02d}99999999.jpg") for number in range(3)]
+    assert len(guess_sessions(paths)[0]) == 1
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "0.jpg"])
+def test_a_single_picture_is_a_session(name):
+    assert guess_sessions([Path(name)])[0] == [[Path(name)]]

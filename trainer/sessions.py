@@ -1,0 +1,85 @@
+"""Which loose pictures belong to one recording: told by their times, or else by their numbers."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.pictures import taken_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PAUSE = 60.0
+"""Seconds without a picture after which a new session began."""
+SKIP = 10
+"""Numbers missing between two file names after which a new session began, at the least; more
+where the usual step is larger, such as every fifth frame of a film."""
+
+_DATE_TIME = re.compile(
+    r"(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)\D{0,4}(\d\d)[-_.:]?(\d\d)[-_.:]?(\d\d)(?!\d{4})"
+)
+_UNIX_TIME = re.compile(r"(?<!\d)(1\d{9})(?:\d{3})?(?!\d)")
+
+
+def guess_sessions(paths: list[Path]) -> tuple[list[list[Path]], str]:
+    """Divide loose pictures into recordings.
+
+    A wrong guess must not cut a burst in two: its halves are near copies, and a network tested on
+    one after learning the other looks better than it is. In doubt it is one session.
+
+    Args:
+        paths: in counting order.
+
+    Returns:
+        The recordings, and in words how they were told apart.
+    """
+    times = [taken_at(path) or _named_time(path) for path in paths]
+    known = [time for time in times if time is not None]
+    if len(known) == len(paths):
+        order = np.argsort(known, kind="stable")
+        paths = [paths[index] for index in order]
+        breaks = np.diff(np.array(known)[order]) > PAUSE
+        how = f"by their time stamps (over {PAUSE:g} s without a picture begin a session)"
+    else:
+        breaks = _breaks_in_numbers(paths)
+        how = f"by their names' numbers ({SKIP} or more missing begin a session)"
+    runs = np.split(np.arange(len(paths)), np.flatnonzero(breaks) + 1)
+    if len(runs) == 1:
+        how = "nothing in their names or times says more"
+    return [[paths[index] for index in run] for run in runs], how
+
+
+def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
+    """Return, for each picture but the first, whether a new recording begins with it."""
+    texts = [re.sub(r"\d+", "#", path.stem) for path in paths]
+    numbers = [int((re.findall(r"\d+", path.stem) or ["0"])[-1]) for path in paths]
+    steps = [after - before for before, after in pairwise(numbers)]
+    usual = float(np.median([step for step in steps if step > 0] or [1]))
+    breaks = np.array(
+        [
+            a != b or step < 0 or step > max(SKIP, 5 * usual)
+            for (a, b), step in zip(pairwise(texts), steps, strict=True)
+        ],
+        dtype=bool,
+    )
+    hardly_runs = 2 * (1 + breaks.sum()) > len(paths)  # names with nothing in common, as hashes
+    return np.zeros_like(breaks) if hardly_runs else breaks
+
+
+def _named_time(path: Path) -> float | None:
+    """Return the time in a file's name, seconds since 1970: `IMG_20240131_120058`, `1706702458`."""
+    if date_time := _DATE_TIME.search(path.stem):
+        try:
+            year, month, day, hour, minute, second = map(int, date_time.groups())
+            return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+        except ValueError:
+            return None  # month 13 and the like: some other number
+    unix_time = _UNIX_TIME.search(path.stem)
+    return float(unix_time[1]) if unix_time else None
