@@ -27,7 +27,7 @@ $(VENV)/python:
 	@test -n "$(PYTHON)" || { echo "handwave needs Python 3.11, 3.12 or 3.13 and found none:" \
 		"install one, or say which: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	@$(PYTHON) -m venv $(VENV) || { \
 		echo "that Python cannot make a venv; on Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@touch $@
 

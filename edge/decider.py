@@ -79,7 +79,7 @@ class Decider:
         self._recent: deque[Prediction] = deque()
         self._label: str | None = None
         self._since = -math.inf
-        self._candidate: tuple[str, float] | None = None  # a label, and since when it is likeliest
+        self._candidate: tuple[str, float] | None = None  # a label, since when it is sure enough
         self._ended: dict[str, float] = {}  # when each label was last let go
 
     def update(self, prediction: Prediction) -> Decision:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainer.dataset import Dataset
     from trainer.describe import Described
     from trainer.evaluate import Evaluation
+    from trainer.features import Features
     from trainer.recipe import Taught
 
 json_option = click.option(
@@ -71,6 +72,8 @@ def train(
     start = time.perf_counter()
     kind = make_features(features)
     _check_target(output)
+    if plots is not None:
+        plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
     dataset = read_dataset(data)
     unseen = _other_pictures(test, data)
     taught = _teach(dataset, kind, hidden, seed)
@@ -79,7 +82,6 @@ def train(
     if plots is not None:
         from trainer.plots import plot_loss
 
-        plots.mkdir(parents=True, exist_ok=True)
         plot_loss(taught.history, plots / "loss.png")
     seconds = time.perf_counter() - start
     if as_json:
@@ -193,7 +195,7 @@ def demo(*, data: Path | None, output: Path) -> None:
     run_demo(data, output)
 
 
-def _teach(dataset: Dataset, kind: Any, hidden: int, seed: int) -> Taught:
+def _teach(dataset: Dataset, kind: Features, hidden: int, seed: int) -> Taught:
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
 
@@ -277,8 +279,6 @@ def _accuracy_line(accuracy: float | None, measured_on: str) -> str:
 def _train_json(
     taught: Taught, output: Path, tested: Evaluation | None, seconds: float
 ) -> dict[str, Any]:
-    from trainer.export import measured_on
-
     dataset, held_out = taught.described.dataset, taught.held_out
     return {
         "model": str(output),
@@ -286,7 +286,7 @@ def _train_json(
         "labels": dataset.labels,
         # On the pictures of --test where there are some, or else on the held-out sessions.
         "accuracy": tested.accuracy if tested else held_out and held_out.accuracy,
-        "measured_on": "test" if tested else measured_on(taught),
+        "measured_on": "test" if tested else "held-out sessions" if held_out else None,
         "validation_accuracy": held_out and held_out.accuracy,
         "test": tested and tested.as_json(),
         "sessions": {label: len(found) for label, found in dataset.sessions().items()},

@@ -74,7 +74,7 @@ def _merge(taught: Taught) -> onnx.ModelProto:
 
 def _head(taught: Taught) -> onnx.ModelProto:
     """Return scaling, the two layers, temperature and novelty as a graph."""
-    network = taught.network
+    network = taught.learned.network
     inputs, hidden, classes = network.sizes
     activation = _ACTIVATIONS[network.activation]
     model = parser.parse_model(
@@ -102,14 +102,14 @@ def _head(taught: Taught) -> onnx.ModelProto:
         """
     )
     constants = {
-        "mean": taught.scaler.mean,
-        "scale": taught.scaler.scale,
+        "mean": taught.learned.scaler.mean,
+        "scale": taught.learned.scaler.scale,
         "b1": np.zeros(hidden),  # a network without biases adds nothing
         "b2": np.zeros(classes),
         **network.parameters,
         "temperature": np.float32(taught.temperature),
-        "whiten": taught.strangeness.whiten,
-        "centres": taught.strangeness.centres,
+        "whiten": taught.learned.strangeness.whiten,
+        "centres": taught.learned.strangeness.centres,
     }
     model.graph.initializer.extend(
         numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
@@ -172,12 +172,12 @@ def _card(
         thresholds=taught.thresholds,
         training=edge.card.Training(
             features=taught.features.name,
-            hidden=taught.network.sizes[1],
+            hidden=taught.learned.network.sizes[1],
             seed=taught.seed,
             pictures=dataset.counts(),
             sessions={label: len(found) for label, found in dataset.sessions().items()},
             accuracy=None if held_out is None else round(held_out.accuracy, 4),
-            measured_on=measured_on(taught),
+            measured_on=taught.measured_on,
             temperature=round(taught.temperature, 4),
         ),
         golden=[
@@ -196,17 +196,6 @@ def _card(
             )
         ],
     )
-
-
-def measured_on(taught: Taught) -> str:
-    """Say in words what the accuracy is the accuracy of."""
-    held_out, labels = taught.held_out, taught.described.dataset.labels
-    if held_out is None:
-        return "nothing: no session could be spared"
-    sessions = "session" if held_out.sessions == 1 else "sessions"
-    words = f"{len(held_out.targets)} pictures of {held_out.sessions} {sessions} not trained on"
-    absent = [label for number, label in enumerate(labels) if number not in held_out.targets]
-    return f"{words}, with no {', '.join(absent)} among them" if absent else words
 
 
 def _attach(model: onnx.ModelProto, metadata: dict[str, str]) -> None:

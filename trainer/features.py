@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
 
     from edge.frame import Image
 
@@ -84,7 +85,7 @@ class Features:
         self.model = model
 
     @cached_property
-    def _session(self) -> object:
+    def _session(self) -> InferenceSession:
         # One thread a picture: the trainer runs as many pictures at once as there are cores.
         return open_session(self.model.SerializeToString(), f"{self.name} features")
 
@@ -95,7 +96,7 @@ class Features:
 
     def __call__(self, image: Image) -> NDArray[np.float32]:
         """Return the features, float32 `[n]`, of a uint8 `[height, width, 3]` picture."""
-        features: NDArray[np.float32] = self._session.run(["features"], {"image": image})[0]  # type: ignore[attr-defined]
+        features: NDArray[np.float32] = self._session.run(["features"], {"image": image})[0]
         return features
 
 

@@ -7,7 +7,9 @@ exported then learns from every picture, for as many epochs as the first one nee
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,29 +66,20 @@ class Scaler:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
-    """Everything the exporter needs, and everything the user wants to know."""
+class Learned:
+    """A network that has learned, with what must be done to features before it."""
 
-    described: Described
-    features: Features
     scaler: Scaler
     network: Network
-    temperature: float
     strangeness: Strangeness
-    thresholds: Thresholds
     history: History
-    """Of the network that the held-out sessions stopped, or of the only one."""
-    held_out: HeldOut | None
-    """None where no session could be spared."""
-    interrupted: bool
-    seed: int
 
-    def probabilities(self, rows: NDArray[np.float32]) -> Array:
-        """Return what the exported model should say to raw features `[n, features]`."""
-        return softmax(self.network.logits(self.scaler(rows)) / np.float32(self.temperature))
+    def logits(self, rows: NDArray[np.float32]) -> Array:
+        """Return logits, `[n, classes]`, of raw features `[n, features]`."""
+        return self.network.logits(self.scaler(rows))
 
     def novelty(self, rows: NDArray[np.float32]) -> Array:
-        """Return how strange the exported model should find raw features `[n, features]`."""
+        """Return novelty, `[n]`, of raw features `[n, features]`."""
         return self.strangeness(self.network.hidden(self.scaler(rows)))
 
 
@@ -104,6 +97,44 @@ class HeldOut:
     def accuracy(self) -> float:
         """Share of pictures whose likeliest label is right."""
         return float((self.probabilities.argmax(axis=1) == self.targets).mean())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """Everything the exporter needs, and everything the user wants to know."""
+
+    described: Described
+    features: Features
+    learned: Learned
+    """What is exported."""
+    temperature: float
+    thresholds: Thresholds
+    history: History
+    """Of the network that the held-out sessions stopped, or of the only one."""
+    held_out: HeldOut | None
+    """None where no session could be spared."""
+    interrupted: bool
+    seed: int
+
+    def probabilities(self, rows: NDArray[np.float32]) -> Array:
+        """Return what the exported model should say to raw features `[n, features]`."""
+        return softmax(self.learned.logits(rows) / np.float32(self.temperature))
+
+    def novelty(self, rows: NDArray[np.float32]) -> Array:
+        """Return how strange the exported model should find raw features `[n, features]`."""
+        return self.learned.novelty(rows)
+
+    @property
+    def measured_on(self) -> str:
+        """What the accuracy is the accuracy of, in words."""
+        if self.held_out is None:
+            return "nothing: no session could be spared"
+        sessions = "session" if self.held_out.sessions == 1 else "sessions"
+        words = f"{len(self.held_out.targets)} pictures of {self.held_out.sessions} {sessions}"
+        labels = enumerate(self.described.dataset.labels)
+        absent = [label for number, label in labels if number not in self.held_out.targets]
+        missing = f", with no {', '.join(absent)} among them" if absent else ""
+        return f"{words} not trained on{missing}"
 
 
 def teach(
@@ -128,120 +159,86 @@ def teach(
 
     Raises:
         DataError: nothing that can be taught from.
-        TrainingError: a setting out of range.
+        TrainingError: a setting out of range, or stopped before the first epoch ended.
     """
     check_teachable(dataset)
     copies = int(np.clip(ROWS // len(dataset.pictures), 1, COPIES))
     described = describe(dataset, features, copies=copies, seed=seed, progress=reading)
     check_teachable(described.dataset)
-    lesson = _Lesson(described, features, hidden, seed)
-    train, held_out = split(described.dataset, seed=seed)
-    if not held_out:
-        return lesson.all_at_once(progress)
-    first = lesson.stopped_by(train, held_out, progress)
-    if first.interrupted:
-        return first
-    try:
-        return lesson.again_on_all(first)
-    except KeyboardInterrupt:  # before or after the learning, which itself ends in good order
-        return replace(first, interrupted=True)
+    learn = partial(_learn, described, hidden=hidden, seed=seed, progress=progress)
+    everything = list(range(len(described.rows)))
+    train, spared = split(described.dataset, seed=seed)
+
+    if not spared:  # how well it does elsewhere, nobody knows
+        only = learn(everything, epochs=EPOCHS // 2)
+        thresholds = pick_thresholds(None, None, only.novelty(described.rows[:, 0]))
+        stopped = only.history.interrupted
+        return Taught(described, features, only, 1.0, thresholds, only.history, None, stopped, seed)
+
+    first = learn(train, epochs=EPOCHS, spared=spared)
+    temperature, thresholds, held_out = _calibrate(first, described, spared)
+    last = None
+    if not first.history.interrupted and first.history.best is not None:
+        with suppress(KeyboardInterrupt, TrainingError):  # Ctrl-C now means: the first will do
+            last = learn(everything, epochs=first.history.best.number, progress=None)
+            last = None if last.history.interrupted else last
+    return Taught(
+        described, features, last or first, temperature, thresholds, first.history, held_out,
+        last is None, seed,
+    )  # fmt: skip
 
 
-class _Lesson:
-    """The pictures and settings that every network of one `teach` shares."""
-
-    def __init__(self, described: Described, features: Features, hidden: int, seed: int) -> None:
-        self.described, self.features = described, features
-        self.hidden, self.seed = hidden, seed
-        self.classes = len(described.dataset.labels)
-
-    def stopped_by(
-        self, train: list[int], held_out: list[int], progress: Callable[[Epoch], None] | None
-    ) -> Taught:
-        """Learn some pictures until others get no better, and calibrate on those others."""
-        described = self.described
-        targets = described.targets[held_out]
-        own = described.rows[held_out, 0]
-        taught = self._learn(train, EPOCHS, (own, targets), progress)
-        _best(taught)
-        logits = taught.network.logits(taught.scaler(own))
-        temperature = fit_temperature(logits, targets)
-        taught = replace(taught, temperature=temperature)
-        probabilities = taught.probabilities(own)
-        sessions = {described.dataset.pictures[index].session for index in held_out}
-        return replace(
-            taught,
-            thresholds=pick_thresholds(probabilities, targets, taught.novelty(own)),
-            held_out=HeldOut(targets, probabilities, len(sessions)),
+def _learn(
+    described: Described,
+    chosen: list[int],
+    *,
+    hidden: int,
+    seed: int,
+    epochs: int,
+    spared: list[int] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Learned:
+    """Learn the chosen pictures and their copies, until the spared ones get no better."""
+    rows = described.rows[chosen]  # (n, 1 + copies, features)
+    classes = len(described.dataset.labels)
+    targets = np.repeat(described.targets[chosen], rows.shape[1])
+    flat = rows.reshape(-1, rows.shape[-1])
+    scaler = Scaler.of(flat)
+    X = scaler(flat)
+    network = Network(X.shape[1], hidden, classes, seed=seed)
+    validation = spared and (
+        scaler(described.rows[spared, 0]),
+        one_hot(described.targets[spared], classes),
+    )
+    # The products are small: two cores are no quicker than one when idle, and ten times slower
+    # when busy, because BLAS's threads wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        history = fit(
+            network,
+            X,
+            one_hot(targets, classes),
+            validation=validation or None,
+            epochs=epochs,
+            weight_decay=0.01,
+            label_smoothing=0.1,
+            dropout=0.3,
+            patience=12,
+            seed=seed,
+            progress=progress,
         )
-
-    def again_on_all(self, first: Taught) -> Taught:
-        """Learn every picture, for as long as was best; Ctrl-C keeps the first network."""
-        everything = list(range(len(self.described.rows)))
-        last = self._learn(everything, _best(first).number)
-        if last.interrupted:
-            return replace(first, interrupted=True)
-        return replace(
-            last,
-            temperature=first.temperature,
-            thresholds=first.thresholds,
-            history=first.history,
-            held_out=first.held_out,
-        )
-
-    def all_at_once(self, progress: Callable[[Epoch], None] | None) -> Taught:
-        """Learn every picture where no session can be spared: how well, nobody knows."""
-        everything = list(range(len(self.described.rows)))
-        taught = self._learn(everything, EPOCHS // 2, progress=progress)
-        _best(taught)
-        return taught
-
-    def _learn(
-        self,
-        chosen: list[int],
-        epochs: int,
-        validation: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None,
-        progress: Callable[[Epoch], None] | None = None,
-    ) -> Taught:
-        rows = self.described.rows[chosen]  # (n, 1 + copies, features)
-        targets = np.repeat(self.described.targets[chosen], rows.shape[1])
-        flat = rows.reshape(-1, rows.shape[-1])
-        scaler = Scaler.of(flat)
-        X = scaler(flat)
-        network = Network(X.shape[1], self.hidden, self.classes, seed=self.seed)
-        # The products are small: two cores are no quicker than one when idle, and ten times slower
-        # when busy, because BLAS's threads wait for each other.
-        with threadpool_limits(1, user_api="blas"):
-            history = fit(
-                network,
-                X,
-                one_hot(targets, self.classes),
-                validation=validation
-                and (scaler(validation[0]), one_hot(validation[1], self.classes)),
-                epochs=epochs,
-                weight_decay=0.01,
-                label_smoothing=0.1,
-                dropout=0.3,
-                patience=12 if validation else None,
-                seed=self.seed,
-                progress=progress,
-            )
-        strangeness = Strangeness.of(network.hidden(X), targets, self.classes)
-        return Taught(
-            self.described, self.features, scaler, network,
-            temperature=1.0,
-            strangeness=strangeness,
-            thresholds=pick_thresholds(None, None, strangeness(network.hidden(X))),
-            history=history, held_out=None, interrupted=history.interrupted, seed=self.seed,
-        )  # fmt: skip
-
-
-def _best(taught: Taught) -> Epoch:
-    """Return the epoch whose weights were kept.
-
-    Raises:
-        TrainingError: stopped before there was one.
-    """
-    if taught.history.best is None:
+    if history.best is None:
         raise TrainingError("stopped before the first epoch ended; nothing was learned or written")
-    return taught.history.best
+    return Learned(scaler, network, Strangeness.of(network.hidden(X), targets, classes), history)
+
+
+def _calibrate(
+    first: Learned, described: Described, spared: list[int]
+) -> tuple[float, Thresholds, HeldOut]:
+    """Find out on the spared pictures how far to believe the network, and how good it is."""
+    rows, targets = described.rows[spared, 0], described.targets[spared]
+    logits = first.logits(rows)
+    temperature = fit_temperature(logits, targets)
+    probabilities = softmax(logits / np.float32(temperature))
+    thresholds = pick_thresholds(probabilities, targets, first.novelty(rows))
+    sessions = {described.dataset.pictures[index].session for index in spared}
+    return temperature, thresholds, HeldOut(targets, probabilities, len(sessions))

@@ -28,6 +28,12 @@ from trainer.recipe import teach
 SIZES = [(64, 48), (48, 64), (160, 120), (641, 37), (16, 16), (320, 240)]
 
 
+def relearned(taught, *, temperature=None, **parts):
+    """The same, but with another network, or another idea of what is strange."""
+    learned = replace(taught.learned, **parts)
+    return replace(taught, learned=learned, temperature=temperature or taught.temperature)
+
+
 @pytest.fixture(scope="module")
 def classifier(model):
     return Classifier(model)
@@ -67,12 +73,14 @@ def test_tiny_pictures_have_finite_answers(classifier, height, width):
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("biases", [True, False])
 def test_every_kind_of_network_can_be_exported(taught, tmp_path, activation, biases):
-    network = Network(taught.network.sizes[0], 5, 3, activation=activation, biases=biases, seed=1)
+    network = Network(
+        taught.learned.network.sizes[0], 5, 3, activation=activation, biases=biases, seed=1
+    )
     for name in ("b1", "b2") if biases else ():
         network.parameters[name][:] = np.random.default_rng(0).standard_normal()
-    rows = taught.scaler(taught.described.rows[:, 0])
+    rows = taught.learned.scaler(taught.described.rows[:, 0])
     strangeness = Strangeness.of(network.hidden(rows), taught.described.targets, 3)
-    other = replace(taught, network=network, strangeness=strangeness, temperature=0.7)
+    other = relearned(taught, network=network, strangeness=strangeness, temperature=0.7)
     export(other, tmp_path / "m.onnx")
     image = draw("fist", Scene.random(2, (64, 48)), 0)
     got, _ = Classifier(tmp_path / "m.onnx").run(image)
@@ -124,12 +132,12 @@ def test_it_is_a_standard_model_of_the_pinned_versions(model):
 
 def test_it_stays_small(taught, tmp_path):
     """Under 2 MB with edges and the hidden units that `trainer train` takes by default."""
-    inputs = taught.network.sizes[0]
+    inputs = taught.learned.network.sizes[0]
     network = Network(inputs, 64, 3)
-    hidden = network.hidden(taught.scaler(taught.described.rows[:, 0]))
+    hidden = network.hidden(taught.learned.scaler(taught.described.rows[:, 0]))
     strangeness = Strangeness.of(hidden, taught.described.targets, 3)
     path = tmp_path / "m.onnx"
-    export(replace(taught, network=network, strangeness=strangeness), path)
+    export(relearned(taught, network=network, strangeness=strangeness), path)
     assert path.stat().st_size < 2_000_000
 
 
@@ -191,15 +199,17 @@ def wrong_temperature(taught):
 
 
 def wrong_novelty(taught):
-    centres = taught.strangeness.centres + np.float32(0.1)
-    return _head(replace(taught, strangeness=replace(taught.strangeness, centres=centres)))
+    centres = taught.learned.strangeness.centres + np.float32(0.1)
+    return _head(
+        relearned(taught, strangeness=replace(taught.learned.strangeness, centres=centres))
+    )
 
 
 def swapped_classes(taught):
-    network = taught.network.copy()
+    network = taught.learned.network.copy()
     for name in ("W2", "b2"):
         network.parameters[name] = network.parameters[name][..., ::-1].copy()
-    return _head(replace(taught, network=network))
+    return _head(relearned(taught, network=network))
 
 
 _head = trainer.export._head

@@ -13,7 +13,7 @@ from trainer.recipe import Scaler, teach
 
 
 def weights(taught):
-    return [taught.network.parameters[name] for name in ("W1", "b1", "W2", "b2")]
+    return [taught.learned.network.parameters[name] for name in ("W1", "b1", "W2", "b2")]
 
 
 def same(one, other):
@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(data, edges, quick, hi
     assert same(one, again)
     assert not same(one, other)
     assert (one.temperature, one.thresholds) == (again.temperature, again.thresholds)
-    np.testing.assert_array_equal(one.strangeness.whiten, again.strangeness.whiten)
+    np.testing.assert_array_equal(one.learned.strangeness.whiten, again.learned.strangeness.whiten)
 
 
 def test_ctrl_c_after_an_epoch_keeps_the_best_network_so_far(data, edges, monkeypatch):
@@ -98,8 +98,8 @@ def test_ctrl_c_after_an_epoch_keeps_the_best_network_so_far(data, edges, monkey
     assert taught.held_out is not None
     train, _ = split(dataset, seed=0)
     rows = taught.described.rows[train].reshape(-1, edges.size)
-    assert taught.network.loss(
-        taught.scaler(rows), np.eye(3)[taught.described.targets[train].repeat(2)]
+    assert taught.learned.network.loss(
+        taught.learned.scaler(rows), np.eye(3)[taught.described.targets[train].repeat(2)]
     ) == pytest.approx(taught.history.best.loss, rel=1e-5)
 
 
@@ -114,7 +114,7 @@ def test_ctrl_c_while_learning_from_all_keeps_the_first_network(data, edges, qui
     monkeypatch.setattr(trainer.recipe, "fit", second_is_stopped)
     taught = teach(read_dataset(data), edges, hidden=4)
     assert taught.interrupted
-    assert taught.network is lessons[0]
+    assert taught.learned.network is lessons[0]
     assert taught.held_out is not None
 
 
