@@ -151,7 +151,10 @@ def open_session(model: bytes, where: str, *, threads: int = 1) -> InferenceSess
             enable_fallback=0,  # else it prints what is wrong to stdout and tries the same again
         )
     except Exception as problem:  # noqa: BLE001  onnxruntime's errors have no common base but this
-        raise ModelError(f"{where}: not a model that runs here: {_first_line(problem)}") from None
+        raise ModelError(
+            f"{where}: not a model that runs here: {_first_line(problem)}; "
+            "make one with: trainer train DATA"
+        ) from None
 
 
 def _read(path: Path) -> bytes:

@@ -8,6 +8,7 @@ from itertools import islice
 
 import click
 
+from edge.card import BACKGROUND
 from edge.classifier import Classifier
 from edge.config import Config, read_config
 from edge.console import Group
@@ -37,9 +38,13 @@ def check(config_path: str) -> None:
     classifier = _load(config)
     make_decider(classifier.card, config.decide)
     card = classifier.card
-    click.echo(f"{config.path}: {len(config.when)} of {len(card.labels)} labels do something")
+    busy = [label for label, actions in config.when.items() if actions.pins()]
+    click.echo(f"{config.path}: {len(busy)} of {len(card.labels)} labels do something")
     click.echo(f"{config.model}: {', '.join(card.labels)} ({card.training.features} features)")
     click.echo(f"golden frames: {len(card.golden)} of {len(card.golden)} agree with the trainer's")
+    accuracy = card.training.accuracy
+    figure = "unknown" if accuracy is None else f"{accuracy:.1%}"
+    click.echo(f"accuracy when taught: {figure}, measured on {card.training.measured_on}")
 
 
 @main.command(epilog="Example: edge run --config edge.toml --source virtual --pins mock")
@@ -74,7 +79,9 @@ def run(
         board = Pins(config.when, kind)
         with Outputs(board.when) as outputs:
             camera = open_source(name, size=classifier.card.camera.size, paced=not fast)
-            click.echo(f"edge: watching {name}, {kind} pins; Ctrl-C ends it", err=True)
+            drawn = name.startswith("virtual") and source is None and config.source is None
+            what = "drawn hands (no camera found; yours: --source webcam:0)" if drawn else name
+            click.echo(f"edge: watching {what}, {kind} pins; Ctrl-C ends it", err=True)
             show = _print_json if as_json else _print_line
             turns = steps(camera, classifier, decider, outputs)
             for number, step in enumerate(islice(turns, frames)):
@@ -82,11 +89,21 @@ def run(
                     notify("READY=1")
                 show(number, step, board)
             turns.close()  # outputs off and camera closed now, not at some later collection
+    if sys.stdout.isatty() and not as_json:
+        click.echo("\r\033[K", nl=False)  # the row of the last frame
 
 
 def _load(config: Config) -> Classifier:
     classifier = Classifier(config.model)
-    config.check_labels(classifier.card.labels)
+    labels = classifier.card.labels
+    config.check_labels(labels)
+    if not any(actions.pins() for actions in config.when.values()):
+        gesture = next((label for label in labels if label != BACKGROUND), labels[0])
+        click.echo(
+            f"edge: {config.path}: no label does anything; to light an LED: "
+            f"[when.{gesture}] and below it led = 17",
+            err=True,
+        )
     return classifier
 
 

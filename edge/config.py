@@ -137,11 +137,24 @@ def _load(path: Path) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_BYTES // 1000} kB, this is no edge.toml")
     try:
-        return tomllib.loads(text.decode())
+        return tomllib.loads(text.decode("utf-8-sig"))  # Windows' Notepad writes a mark first
     except UnicodeDecodeError as problem:
         raise ConfigError(f"{path}: not UTF-8 text at byte {problem.start}") from None
     except (ValueError, RecursionError) as problem:  # ValueError: also a number without end
-        raise ConfigError(f"{path}: not valid TOML: {problem}") from None
+        raise ConfigError(f"{path}: not valid TOML: {problem}{_toml_hint(text, problem)}") from None
+
+
+def _is_actions(value: object) -> bool:
+    return isinstance(value, dict) and not any(isinstance(one, dict) for one in value.values())
+
+
+def _toml_hint(text: bytes, problem: Exception) -> str:
+    """Show the line that is no TOML, and what it may want."""
+    found = re.search(r"at line (\d+)", str(problem))
+    if not found:
+        return ""
+    line = text.decode().splitlines()[int(found[1]) - 1].strip()[:60]
+    return f': {line}  (text wants plain quotes: "model.onnx"; so does a label with a space)'
 
 
 def _convert(table: object, kind: type[T], where: str) -> T:
@@ -153,8 +166,12 @@ def _convert(table: object, kind: type[T], where: str) -> T:
         if unknown:
             known = kind.__struct_fields__  # type: ignore[attr-defined]  # kind is a Struct
             hint = did_you_mean(unknown[1], known)
+            if kind is _Top and isinstance(table, dict) and _is_actions(table[unknown[1]]):
+                hint = f"; did you mean [when.{unknown[1]}]?"
             raise ConfigError(f"{where} unknown key '{unknown[1]}'{hint}") from None
         key = path.strip(".`")
+        if re.search(r"`int.*got `str`", message):
+            message += "; take the quotes away"
         raise ConfigError(
             f"{where} {key}: {_plain(message)}" if key else f"{where} {_plain(message)}"
         ) from None

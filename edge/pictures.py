@@ -64,6 +64,8 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
             return _as_rgb(file, max_side)
     except FileNotFoundError:
         raise PictureError(f"{path}: no such picture") from None
+    except IsADirectoryError:
+        raise PictureError(f"{path}: a folder; name the pictures in it") from None
     except PIL.UnidentifiedImageError:
         raise PictureError(f"{path}: not a picture (JPEG, PNG, WebP, BMP, GIF)") from None
     except PIL.Image.DecompressionBombError:

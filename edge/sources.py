@@ -31,9 +31,8 @@ FORMS = "pi, webcam:0, a folder, a video file, or virtual"
 class Folder(Source):
     """A folder of pictures as a camera: every picture below it, in counting order, once.
 
-    Frames are `1 / rate` seconds apart, and a second more where a folder ends, so that a decider's
-    window never mixes two recordings. Below `label/` the label is the frame's `truth`. A picture
-    that cannot be read is named in the log and skipped.
+    Frames are `1 / rate` seconds apart, also from one subfolder to the next. Below `label/` the
+    label is the frame's `truth`. A picture that cannot be read is named in the log and skipped.
 
     Args:
         path: the folder.
@@ -56,7 +55,7 @@ class Folder(Source):
             raise SourceError(f"{path}: no pictures in there (JPEG, PNG, WebP, BMP, GIF)")
 
     def __iter__(self) -> Iterator[Frame]:
-        now, recording, empty = 0.0, self._paths[0].parent, True
+        now, empty = 0.0, True
         for path in self._paths:
             if not self._open:
                 return
@@ -66,8 +65,6 @@ class Folder(Source):
                 log.warning("skipped: %s", problem)
                 continue
             empty = False
-            if path.parent != recording:
-                now, recording = now + 1.0, path.parent
             name = path.relative_to(self._root)
             truth = name.parts[0] if len(name.parts) > 1 else None
             yield Frame(image, now, truth, str(name))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WRONG = 0.05
 """Share of the held-out pictures that may be wrong and yet surer than `enter`."""
+REACHED = 0.9
+"""Share of the taught pictures that must be sure enough."""
 STRANGE = 0.99
 """Share of the held-out pictures that must not be strange."""
 
@@ -61,7 +63,8 @@ class Strangeness:
 def fit_temperature(logits: Array, targets: NDArray[np.int64]) -> float:
     """Return the temperature at which the probabilities are as sure as they are right.
 
-    The one with the least cross-entropy on held-out pictures, from 0.25 to 4.
+    The one with the least cross-entropy on held-out pictures, from 0.25 to 2: where a network fails
+    on all of them, any doubt would be too small, and would leave nothing to decide by.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
 
@@ -69,32 +72,38 @@ def fit_temperature(logits: Array, targets: NDArray[np.int64]) -> float:
         logits: `[n, classes]`, of pictures that were not trained on.
         targets: `[n]`, indices of labels.
     """
-    candidates = np.geomspace(0.25, 4.0, 65)
+    candidates = np.geomspace(0.25, 2.0, 49)
     rows = np.arange(len(targets))
     losses = [-np.log(softmax(logits / t)[rows, targets] + 1e-12).mean() for t in candidates]
     return float(candidates[int(np.argmin(losses))])
 
 
 def pick_thresholds(
-    probabilities: Array | None, targets: NDArray[np.int64] | None, novelty: Array
+    familiar: Array,
+    novelty: Array,
+    held_out: tuple[Array, NDArray[np.int64]] | None = None,
 ) -> Thresholds:
-    """Choose thresholds by what was right and wrong on held-out pictures.
+    """Choose how sure is sure enough, and how strange is too strange.
 
-    `enter` is where at most 5 % of all the pictures are both wrong and surer, but never below 0.5
-    (another label could be as likely) nor above 0.7 (an honest network seldom is surer in another
-    room; the decider's window and hold do the rest). `leave` is two thirds of it. `novelty` is
-    half again what 99 % stay below.
+    `enter` is where at most 5 % of all the held-out pictures are both wrong and surer, between 0.5
+    (below it, another label could be as likely) and 0.7 (the decider's window and hold do the
+    rest). But nine in ten of the taught pictures must reach it: a device that is never sure enough
+    is no device, and how often it errs elsewhere the accuracy says. `leave` is two thirds of it.
+    `novelty` is half again what 99 % stay below.
 
     Args:
-        probabilities: `[n, classes]`, or None where nothing was held out.
-        targets: `[n]`, indices of labels, or None.
-        novelty: `[n]`, of the same pictures, or of the training ones.
+        familiar: `[n, classes]`, the exported network's probabilities for the taught pictures.
+        novelty: `[m]`, of pictures that are not strange.
+        held_out: probabilities `[k, classes]` for pictures not trained on, and the indices `[k]` of
+            their labels; None where there are none.
     """
     enter = 0.6
-    if probabilities is not None and targets is not None:
+    if held_out is not None:
+        probabilities, targets = held_out
         wrong = np.sort(probabilities.max(axis=1)[probabilities.argmax(axis=1) != targets])[::-1]
         allowed = int(WRONG * len(targets))
         enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, 0.5, 0.7))
+    enter = min(enter, float(np.quantile(familiar.max(axis=1), 1 - REACHED)))
     return Thresholds(
         enter=round(enter, 3),
         leave=round(enter * 2 / 3, 3),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.console import Group
+from edge.console import Group, complain
+from edge.errors import PictureError
 from trainer.errors import DataError, ExportError
 
 if TYPE_CHECKING:
+    from edge.classifier import Classifier
     from trainer.dataset import Dataset
     from trainer.describe import Described
     from trainer.evaluate import Evaluation
@@ -65,6 +68,7 @@ def train(
 
     Ctrl-C ends the training early and keeps the best network so far.
     """
+    from edge.classifier import Classifier
     from trainer.dataset import read_dataset
     from trainer.export import export
     from trainer.features import make_features
@@ -78,7 +82,7 @@ def train(
     unseen = _other_pictures(test, data)
     taught = _teach(dataset, kind, hidden, seed)
     card = export(taught, output)
-    tested = _evaluate(output, unseen) if unseen else None
+    tested = _evaluate(Classifier(output), unseen) if unseen else None
     if plots is not None:
         from trainer.plots import plot_loss
 
@@ -90,7 +94,9 @@ def train(
     size = output.stat().st_size / 1000
     click.echo(f"wrote {output} ({size:.0f} kB, {kind.name} features) in {seconds:.1f} s")
     click.echo(_accuracy_line(card.training.accuracy, card.training.measured_on))
-    if tested is not None:
+    if tested is not None and tested.n == 0:
+        say(f"warning: {test} has none of the labels taught: {_listed(card.labels)}")
+    elif tested is not None:
         click.echo(_accuracy_line(tested.accuracy, f"{tested.n} pictures of {test}"))
 
 
@@ -100,15 +106,23 @@ def train(
 @json_option
 def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
     """Measure a model on DATA/<label>/...: accuracy, precision, recall, confusion."""
+    from edge.classifier import Classifier
     from trainer.dataset import read_dataset
     from trainer.tables import print_evaluation
 
     dataset = read_dataset(data)
-    evaluation = _evaluate(model, dataset)
+    classifier = Classifier(model)
+    evaluation = _evaluate(classifier, dataset)
     if as_json:
         click.echo(json.dumps({"model": str(model), "data": str(data), **evaluation.as_json()}))
         return
     print_evaluation(evaluation)
+    taught = classifier.card.training
+    click.echo(
+        "when it was taught: "
+        + _accuracy_line(taught.accuracy, taught.measured_on)
+        + "; pictures it has learned from prove nothing"
+    )
 
 
 @main.command(epilog="Example: trainer predict model.onnx photo.jpg")
@@ -122,8 +136,14 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
 
     classifier = Classifier(model)
     rows = []
+    unreadable = 0
     for picture in pictures:
-        prediction = predict_file(classifier, picture)
+        try:
+            prediction = predict_file(classifier, picture)
+        except PictureError as problem:  # the others have their turn all the same
+            complain(problem)
+            unreadable += 1
+            continue
         probabilities = [float(p) for p in prediction.probabilities]
         rows.append(
             {
@@ -140,6 +160,7 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
             click.echo(f"{picture}: {prediction.label} {prediction.confidence:.0%}{note}")
     if as_json:
         click.echo(json.dumps(rows))
+    sys.exit(bool(unreadable))
 
 
 @main.command(epilog="Example: trainer capture rock -n 40 --source webcam:0")
@@ -209,18 +230,33 @@ def _teach(dataset: Dataset, kind: Features, hidden: int, seed: int) -> Taught:
     with counting_bar("reading pictures") as reading, progress_bar() as progress:
         taught = teach(dataset, kind, hidden=hidden, seed=seed, reading=reading, progress=progress)
     _say_skipped(taught.described.unreadable)
-    if taught.interrupted:
-        say("stopped early; kept the best network so far")
+    _say_end(taught)
     _say_sessions(taught.described)
     return taught
 
 
-def _evaluate(model: Path, dataset: Dataset) -> Evaluation:
-    from edge.classifier import Classifier
+def _say_end(taught: Taught) -> None:
+    history = taught.history
+    if taught.interrupted:
+        say("stopped early; kept the best network so far")
+    elif history.stopped == "patience" and history.best is not None:
+        say(
+            f"stopped after epoch {history.epochs[-1].number}: "
+            f"no better on the sessions held out since epoch {history.best.number}"
+        )
+    guessing = 1 / len(taught.described.dataset.labels)
+    if taught.held_out is not None and taught.held_out.accuracy < (1 + guessing) / 2:
+        say(
+            f"warning: {taught.held_out.accuracy:.0%} right in sessions held out is little "
+            f"(guessing: {guessing:.0%}); they look too different from the others. Record where "
+            "the camera will stand, nearer, and several sessions a label"
+        )
+
+
+def _evaluate(classifier: Classifier, dataset: Dataset) -> Evaluation:
     from trainer.evaluate import evaluate as measure
     from trainer.progress import counting_bar
 
-    classifier = Classifier(model)
     with counting_bar("looking at pictures") as progress:
         evaluation = measure(classifier, dataset, progress=progress)
     _say_skipped(evaluation.skipped)

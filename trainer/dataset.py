@@ -17,6 +17,8 @@ from trainer.sessions import guess_sessions
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
+"""Pictures, too, but not ones that are read here."""
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
 """What people call the folder of the scene without a gesture."""
 
@@ -77,6 +79,8 @@ def read_dataset(root: Path) -> Dataset:
         (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")),
         key=lambda path: natural_key(path.name),
     )
+    if not folders and find_pictures(root):
+        raise DataError(f"{root}: pictures, but no classes; give the folder above them")
     if not folders:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
     notes: list[str] = []
@@ -154,6 +158,9 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
             f"{label}: taught like any gesture; if it means none of them, call the folder "
             f"'{BACKGROUND}', which never triggers anything"
         )
+    others = sum(path.suffix.lower() in OTHER_FORMATS for path in folder.rglob("*"))
+    if others:
+        notes.append(f"{label}: {others} files of other kinds left out; convert them to JPEG")
     loose = [path for path in paths if path.parent == folder]
     return (_loose(loose, label, notes) if loose else []) + [
         Picture(path, label, path.relative_to(folder).parts[0])

@@ -97,9 +97,7 @@ def run_demo(data: Path | None, folder: Path, console: Console | None = None) ->
     with Show(console, card.labels) as show:
         for line in _edge_run(config, stage):
             show.frame(line)
-    plot_confusion(
-        card.labels, show.confusion, "frames of the demo's stream", folder / "confusion.png"
-    )
+    plot_confusion(card.labels, show.confusion, stage.about, folder / "confusion.png")
     _summary(console, show, card, seconds, folder)
 
 
@@ -224,7 +222,7 @@ def _summary(console: Console, show: Show, card: Card, seconds: float, folder: P
     table = Table.grid(padding=(0, 2))
     for name, value in {
         "accuracy": f"{show.accuracy:.1%} of {show.confusion.sum()} frames it was not trained on",
-        "elsewhere": _elsewhere(card),
+        "held out": _held_out(card),
         "trained in": f"{seconds:.1f} s, reading pictures included",
         "speed": f"{show.rate:.0f} frames a second, from picture to pins, here",
         "decisions": f"{events.seen} of {decisions} right, {events.false} wrong; "
@@ -246,9 +244,9 @@ def _summary(console: Console, show: Show, card: Card, seconds: float, folder: P
         console.print(line, soft_wrap=True)
 
 
-def _elsewhere(card: Card) -> str:
-    """Say how good it is where it has not been: the truth about the accuracy above it."""
+def _held_out(card: Card) -> str:
+    """Say how good it is in sessions (rooms, people) of which it was taught nothing at all."""
     training = card.training
     if training.accuracy is None:
-        return "not known: too few sessions"
+        return "nothing: too few sessions"
     return f"{training.accuracy:.1%} of {training.measured_on}"

@@ -66,13 +66,15 @@ class Show:
         confidence = line["confidence"]
         filled = round(BAR * confidence)
         row = Text(f"  {line['time']:6.2f} s  {line['label']:<{self._width}}  ")
-        row.append("━" * filled, style="green").append("━" * (BAR - filled), style="bright_black")
+        row.append("━" * filled, style="green").append("─" * (BAR - filled), style="bright_black")
         row.append(f" {confidence:4.0%}  ")
         for on in line["pins"].values():
             row.append("●" if on else "○", style="bold red" if on else "bright_black")
         for pin in changes:
             on = line["pins"][pin]
             row.append(f"  GPIO{pin} {'on' if on else 'off'}", style="bold red" if on else "")
+        if line["truth"] not in {None, line["label"]}:
+            row.append(f"  shown: {line['truth']}", style="yellow")
         return row
 
     def __enter__(self) -> Self:

@@ -31,6 +31,8 @@ class Evaluation:
     """The model's, in its order."""
     confusion: NDArray[np.int64]
     """`[classes, classes]`: rows are the truth, columns the likeliest label."""
+    sure: int
+    """Pictures of taught gestures that are right and sure enough to switch an output."""
     unknown: int
     """Pictures of labels that the model was never taught."""
     unknown_accepted: int
@@ -73,6 +75,7 @@ class Evaluation:
             "labels": self.labels,
             "confusion": self.confusion.tolist(),
             "per_class": self.per_class(),
+            "sure": self.sure,
             "unknown": {"n": self.unknown, "accepted": self.unknown_accepted},
             "skipped": self.skipped,
         }
@@ -91,7 +94,7 @@ def evaluate(
     """
     index = {label: number for number, label in enumerate(classifier.labels)}
     confusion = np.zeros((len(index), len(index)), np.int64)
-    unknown = accepted = 0
+    sure = unknown = accepted = 0
     skipped: list[str] = []
     for number, picture in enumerate(dataset.pictures, start=1):
         try:
@@ -101,6 +104,7 @@ def evaluate(
             continue
         if picture.label in index:
             confusion[index[picture.label], index[prediction.label]] += 1
+            sure += prediction.label == picture.label and is_accepted(classifier, prediction)
         else:
             unknown += 1
             accepted += is_accepted(classifier, prediction)
@@ -108,7 +112,14 @@ def evaluate(
             progress(number, len(dataset.pictures))
     if not confusion.sum() + unknown:
         raise DataError(f"{dataset.root}: not one picture could be read; first: {skipped[0]}")
-    return Evaluation(list(classifier.labels), confusion, unknown, accepted, skipped)
+    return Evaluation(
+        list(classifier.labels),
+        confusion,
+        sure,
+        unknown,
+        accepted,
+        skipped,
+    )
 
 
 def predict(classifier: Classifier, path: Path) -> Prediction:

@@ -76,14 +76,19 @@ def _bar(console: Console) -> Iterator[Callable[[Epoch], None]]:
     )
     progress = Progress(*columns, console=console)
     task = progress.add_task("", total=1)
+    last: Epoch | None = None
 
     def show(epoch: Epoch) -> None:
+        nonlocal last
+        last = epoch
         progress.start()
         progress.update(task, completed=epoch.number, total=epoch.of, description=_figures(epoch))
 
     try:
         yield show
     finally:
+        if last is not None:  # stopped early is done, too
+            progress.update(task, total=last.number)
         progress.stop()
 
 
@@ -109,7 +114,7 @@ def _lines(console: Console) -> Iterator[Callable[[Epoch], None]]:
 
 
 def _figures(epoch: Epoch) -> str:
-    figures = f"loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.1%}"
+    figures = f"loss {epoch.loss:.3f}, accuracy: taught {epoch.accuracy:.1%}"
     if epoch.validation_accuracy is not None:
-        figures += f", validation {epoch.validation_accuracy:.1%}"
+        figures += f", held out {epoch.validation_accuracy:.1%}"
     return figures

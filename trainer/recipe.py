@@ -91,6 +91,8 @@ class HeldOut:
     """`[n]`, indices of labels."""
     probabilities: Array
     """`[n, classes]`."""
+    novelty: Array
+    """`[n]`."""
     sessions: int
 
     @property
@@ -166,26 +168,25 @@ def teach(
     described = describe(dataset, features, copies=copies, seed=seed, progress=reading)
     check_teachable(described.dataset)
     learn = partial(_learn, described, hidden=hidden, seed=seed, progress=progress)
+    together = partial(_taught, described=described, features=features, seed=seed)
     everything = list(range(len(described.rows)))
     train, spared = split(described.dataset, seed=seed)
 
     if not spared:  # how well it does elsewhere, nobody knows
         only = learn(everything, epochs=EPOCHS // 2)
-        thresholds = pick_thresholds(None, None, only.novelty(described.rows[:, 0]))
         stopped = only.history.interrupted
-        return Taught(described, features, only, 1.0, thresholds, only.history, None, stopped, seed)
+        return together(only, only, None, temperature=1.0, interrupted=stopped)
 
     first = learn(train, epochs=EPOCHS, spared=spared)
-    temperature, thresholds, held_out = _calibrate(first, described, spared)
+    temperature, held_out = _calibrate(first, described, spared)
     last = None
     if not first.history.interrupted and first.history.best is not None:
         with suppress(KeyboardInterrupt, TrainingError):  # Ctrl-C now means: the first will do
             last = learn(everything, epochs=first.history.best.number, progress=None)
             last = None if last.history.interrupted else last
-    return Taught(
-        described, features, last or first, temperature, thresholds, first.history, held_out,
-        last is None, seed,
-    )  # fmt: skip
+    return together(
+        first, last or first, held_out, temperature=temperature, interrupted=last is None
+    )
 
 
 def _learn(
@@ -231,14 +232,37 @@ def _learn(
     return Learned(scaler, network, Strangeness.of(network.hidden(X), targets, classes), history)
 
 
-def _calibrate(
-    first: Learned, described: Described, spared: list[int]
-) -> tuple[float, Thresholds, HeldOut]:
+def _calibrate(first: Learned, described: Described, spared: list[int]) -> tuple[float, HeldOut]:
     """Find out on the spared pictures how far to believe the network, and how good it is."""
     rows, targets = described.rows[spared, 0], described.targets[spared]
     logits = first.logits(rows)
     temperature = fit_temperature(logits, targets)
     probabilities = softmax(logits / np.float32(temperature))
-    thresholds = pick_thresholds(probabilities, targets, first.novelty(rows))
     sessions = {described.dataset.pictures[index].session for index in spared}
-    return temperature, thresholds, HeldOut(targets, probabilities, len(sessions))
+    return temperature, HeldOut(targets, probabilities, first.novelty(rows), len(sessions))
+
+
+def _taught(
+    first: Learned,
+    exported: Learned,
+    held_out: HeldOut | None,
+    *,
+    described: Described,
+    features: Features,
+    temperature: float,
+    interrupted: bool,
+    seed: int,
+) -> Taught:
+    """Choose the thresholds, and put everything together."""
+    own = described.rows[:, 0]
+    familiar = softmax(exported.logits(own) / np.float32(temperature))
+    novelty = exported.novelty(own)
+    if held_out is None:
+        thresholds = pick_thresholds(familiar, novelty)
+    else:
+        novelty = np.concatenate([novelty, held_out.novelty])
+        thresholds = pick_thresholds(familiar, novelty, (held_out.probabilities, held_out.targets))
+    return Taught(
+        described, features, exported, temperature, thresholds, first.history, held_out,
+        interrupted, seed,
+    )  # fmt: skip

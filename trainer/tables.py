@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape  # a label may look like [bold]
 from rich.table import Table
 
+from edge.card import BACKGROUND
+
 if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
 
@@ -26,6 +28,12 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
     console = console or Console(highlight=False)
     if evaluation.accuracy is not None:
         console.print(f"accuracy {evaluation.accuracy:.1%} on {evaluation.n} pictures")
+        gestures = sum(
+            figures["n"] or 0
+            for label, figures in evaluation.per_class().items()
+            if label != BACKGROUND
+        )
+        console.print(f"right and sure enough to act: {evaluation.sure} of {gestures} gestures")
         console.print(_per_class(evaluation))
         table = _confusion(evaluation)
         if console.measure(table).maximum <= console.width or not console.is_terminal:

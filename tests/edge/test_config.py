@@ -78,7 +78,10 @@ def test_an_absolute_model_path_stays_as_it_is(write):
         ("[when]\nrock = 17", "[when.rock] expected a table, got a whole number"),
         (
             "[when.rock]\nled = 'x'",
-            "[when.rock] led: expected a pin number or a list of them, got text",
+            (
+                "[when.rock] led: expected a pin number or a list of them, got text; "
+                "take the quotes away"
+            ),
         ),
         (
             "[when.rock]\nled = 17.5",
@@ -88,7 +91,11 @@ def test_an_absolute_model_path_stays_as_it_is(write):
             "[when.rock]\nled = true",
             "[when.rock] led: expected a pin number or a list of them, got true or false",
         ),
-        ("[when.rock]\nled = ['x']", "[when.rock] led[0]: expected a whole number, got text"),
+        (
+            "[when.rock]\nled = ['x']",
+            "[when.rock] led[0]: expected a whole number, got text; take the quotes away",
+        ),
+        ("[rock]\nled = 17", "unknown key 'rock'; did you mean [when.rock]?"),
         ("[decide]\nenter = 'x'", "[decide] enter: expected a number, got text"),
         ("[decide]\nenter = 1", "[decide] enter: expected a number < 1.0"),
         ("[decide]\nleave = 0.0", "[decide] leave: expected a number > 0.0"),
@@ -277,3 +284,22 @@ def test_whatever_is_accepted_uses_each_pin_once_and_never_background(anywhere, 
     assert len(used) == len(set(used))
     assert set(used) <= set(HEADER_PINS)
     assert "background" not in got.when
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("model = model.onnx", "model = model.onnx"),
+        ("[when.my fist]\nled = 17", "[when.my fist]"),
+    ],
+)
+def test_a_line_that_is_no_toml_is_shown_with_what_it_may_want(write, text, line):
+    said = complaint(write(text))
+    assert said.startswith("not valid TOML: ")
+    assert f": {line}  (text wants plain quotes" in said
+
+
+def test_the_mark_that_notepad_writes_first_is_no_mistake(tmp_path):
+    path = tmp_path / "edge.toml"
+    path.write_bytes(b"\xef\xbb\xbf[when.rock]\nled = 17\n")
+    assert read_config(path).when["rock"].pins() == [("led", 17)]

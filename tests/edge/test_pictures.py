@@ -256,7 +256,7 @@ def test_a_missing_picture(tmp_path):
 
 
 def test_a_folder_called_picture(tmp_path):
-    assert "damaged picture" in complaint(tmp_path)
+    assert complaint(tmp_path) == "a folder; name the pictures in it"
 
 
 @pytest.mark.parametrize(

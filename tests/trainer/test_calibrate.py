@@ -17,7 +17,7 @@ def drawn_by(logits, rng):
     return (P.cumsum(axis=1) > rng.random((len(P), 1))).argmax(axis=1)
 
 
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 1.8])
 def test_the_temperature_that_the_logits_were_spoilt_with_is_found(temperature):
     rng = np.random.default_rng(0)
     honest = 2 * rng.standard_normal((20_000, 4))
@@ -30,7 +30,11 @@ def test_the_temperature_stays_within_bounds():
     right = np.array([0, 1, 2] * 5)
     assert fit_temperature(sure, right) >= 0.25
     assert fit_temperature(sure / 1e6, right) == pytest.approx(0.25)
-    assert fit_temperature(sure, (right + 1) % 3) == pytest.approx(4.0)
+    assert fit_temperature(sure, (right + 1) % 3) == pytest.approx(2.0)
+
+
+SURE = np.tile([0.99, 0.01], (10, 1))
+"""What a network says to pictures that it was taught."""
 
 
 @st.composite
@@ -44,7 +48,7 @@ def held_out(draw):
 @given(held_out())
 def test_thresholds_are_in_order_and_within_bounds(values):
     probabilities, targets, novelty = values
-    limits = pick_thresholds(probabilities, targets, novelty)
+    limits = pick_thresholds(SURE, novelty, (probabilities, targets))
     assert 0 < limits.leave < limits.enter
     assert 0.5 <= limits.enter <= 0.7
     assert limits.leave == pytest.approx(limits.enter * 2 / 3, abs=0.001)
@@ -54,7 +58,7 @@ def test_thresholds_are_in_order_and_within_bounds(values):
 @given(held_out())
 def test_few_pictures_are_wrong_and_surer_than_enter(values):
     probabilities, targets, novelty = values
-    enter = pick_thresholds(probabilities, targets, novelty).enter
+    enter = pick_thresholds(SURE, novelty, (probabilities, targets)).enter
     wrong = probabilities.argmax(axis=1) != targets
     surer = (probabilities.max(axis=1) > enter + 0.001) & wrong
     if enter < 0.7:
@@ -63,16 +67,25 @@ def test_few_pictures_are_wrong_and_surer_than_enter(values):
 
 def test_a_network_that_is_never_wrong_needs_little_confidence_and_a_sure_liar_much():
     right = np.tile([0.9, 0.1], (40, 1))
-    assert pick_thresholds(right, np.zeros(40, int), np.ones(40)).enter == 0.5
-    assert pick_thresholds(right, np.ones(40, int), np.ones(40)).enter == 0.7
+    assert pick_thresholds(SURE, np.ones(40), (right, np.zeros(40, int))).enter == 0.5
+    assert pick_thresholds(SURE, np.ones(40), (right, np.ones(40, int))).enter == 0.7
     some = np.zeros(40, int)
     some[:4] = 1  # a tenth is wrong, at 0.6
     unsure = np.where(some[:, None] == 1, [0.6, 0.4], [0.9, 0.1])
-    assert pick_thresholds(unsure, some, np.ones(40)).enter == 0.6
+    assert pick_thresholds(SURE, np.ones(40), (unsure, some)).enter == 0.6
+
+
+def test_most_of_the_taught_pictures_are_sure_enough_however_wrong_it_is_elsewhere():
+    """Or no output would ever be switched, in the taught place neither."""
+    familiar = softmax(np.random.default_rng(0).standard_normal((500, 4)))
+    wrong = np.tile([0.9, 0.1, 0, 0], (40, 1)), np.ones(40, int)
+    for held_out in (None, wrong):
+        enter = pick_thresholds(familiar, np.ones(40), held_out).enter
+        assert (familiar.max(axis=1) >= enter).mean() >= 0.89
 
 
 def test_without_held_out_pictures_there_are_thresholds_too():
-    limits = pick_thresholds(None, None, np.linspace(0, 2, 1001))
+    limits = pick_thresholds(SURE, np.linspace(0, 2, 1001))
     assert (limits.enter, limits.leave) == (0.6, 0.4)
     assert limits.novelty == pytest.approx(1.5 * 1.98, abs=0.01)
 

@@ -460,7 +460,10 @@ def test_a_picture_that_cannot_be_read_is_one_line(model, data, tmp_path, how):
         bad.mkdir()
     assert "bad.jpg" in error(run("predict", model, bad))
     good = data / "palm" / "s0" / "0.jpg"
-    assert "bad.jpg" in error(run("predict", model, good, bad, "--json"))
+    done = run("predict", model, bad, good, "--json")
+    assert done.exit_code == 1
+    assert "bad.jpg" in done.stderr
+    assert [row["picture"] for row in json.loads(done.stdout)] == [str(good)]
 
 
 def test_predict_without_a_picture_is_wrong_usage(model):

@@ -64,7 +64,7 @@ def test_confusion_precision_and_recall_by_hand(answers):
 
 
 def test_precision_and_recall_are_not_each_other():
-    evaluation = Evaluation(["a", "b"], np.array([[8, 2], [0, 5]]), 0, 0, [])
+    evaluation = Evaluation(["a", "b"], np.array([[8, 2], [0, 5]]), 0, 0, 0, [])
     assert evaluation.per_class()["a"] == {"precision": 1.0, "recall": 0.8, "n": 10}
     assert evaluation.per_class()["b"]["precision"] == pytest.approx(5 / 7)
 

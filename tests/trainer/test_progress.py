@@ -41,7 +41,7 @@ def test_a_line_has_loss_accuracy_and_time_left():
     with progress_bar(Console(file=out)) as show:
         walk(show, epochs=4)
     assert out.getvalue().splitlines()[1] == (
-        "epoch 2/4: loss 0.500, accuracy 50.0%, validation 25.0%, 1 s left"
+        "epoch 2/4: loss 0.500, accuracy: taught 50.0%, held out 25.0%, 1 s left"
     )
 
 
@@ -73,7 +73,7 @@ def test_in_a_terminal_it_is_a_bar_with_the_figures():
     with progress_bar(Console(file=out, force_terminal=True, width=100)) as show:
         walk(show, epochs=8)
     last = out.getvalue().split("\r")[-1]
-    for part in ("epoch 8/8", "━━━", "loss 0.125", "accuracy 50.0%", "validation 25.0%"):
+    for part in ("epoch 8/8", "━━━", "loss 0.125", "taught 50.0%", "held out 25.0%"):
         assert part in last
 
 

@@ -62,7 +62,7 @@ def test_one_session_a_class_leaves_nothing_to_measure_on(make_data, edges, quic
     taught = teach(dataset, edges, hidden=4, progress=epochs.append)
     assert taught.held_out is None
     assert taught.temperature == 1.0
-    assert taught.thresholds.enter == 0.6
+    assert taught.thresholds.enter <= 0.6
     assert len(epochs) == trainer.recipe.EPOCHS // 2
     assert epochs[-1].validation_loss is None
 
