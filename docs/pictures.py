@@ -28,7 +28,8 @@ class Screenshot(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         row = objects[0] if objects else None
-        if not (isinstance(row, Text) and "GPIO" not in row.plain):
+        frame = isinstance(row, Text) and re.match(r" +\d+\.\d\d s ", row.plain)
+        if not (frame and "GPIO" not in row.plain):
             super().print(*objects, **options)
 
 

@@ -14,7 +14,7 @@ from edge.events import Events
 if TYPE_CHECKING:
     from rich.console import Console
 
-BAR = 16
+BAR = 12
 """Characters of a full confidence bar."""
 
 
