@@ -28,8 +28,8 @@ class Screenshot(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         row = objects[0] if objects else None
-        frame = isinstance(row, Text) and re.match(r" +\d+\.\d\d s ", row.plain)
-        if not (frame and "GPIO" not in row.plain):
+        text = row.plain if isinstance(row, Text) else ""
+        if "GPIO" in text or not re.match(r" +\d+\.\d\d s ", text):
             super().print(*objects, **options)
 
 

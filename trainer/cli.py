@@ -325,8 +325,12 @@ def _train_json(
         "measured_on": "test" if tested else "held-out sessions" if held_out else None,
         "validation_accuracy": held_out and held_out.accuracy,
         "test": tested and tested.as_json(),
-        "sessions": {label: len(found) for label, found in dataset.sessions().items()},
-        "pictures": dataset.counts(),
+        "sessions": len({picture.session for picture in dataset.pictures}),
+        "pictures": len(dataset.pictures),
+        "per_class": {
+            label: {"pictures": count, "sessions": len(dataset.sessions()[label])}
+            for label, count in dataset.counts().items()
+        },
         "skipped": taught.described.unreadable,
         "epochs": len(taught.history.epochs),
         "interrupted": taught.interrupted,

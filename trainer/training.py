@@ -1,9 +1,8 @@
-"""How a network learns: mini-batches, three optimisers, and knowing when to stop."""
+"""How a network learns: mini-batches, and knowing when to stop."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -12,6 +11,7 @@ import numpy as np
 
 from trainer.errors import TrainingError
 from trainer.network import Array, Network, Parameters, dropout_mask, smooth
+from trainer.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,111 +62,6 @@ class History:
     def interrupted(self) -> bool:
         """Whether it was asked to stop."""
         return self.stopped == "interrupted"
-
-
-class Optimiser(ABC):
-    """Turns gradients into better parameters, in place.
-
-    Weight decay is decoupled (Loshchilov & Hutter 2019, "Decoupled weight decay regularization"):
-    it shrinks the weights themselves and never passes through the gradient, where Adam would
-    rescale it away. Biases are left alone.
-    """
-
-    def __init__(
-        self, parameters: Parameters, learning_rate: float, weight_decay: float = 0.0
-    ) -> None:
-        self.parameters = parameters
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-
-    def step(self, gradients: Parameters) -> None:
-        """Shrink the weights, then move every parameter; the gradients are used up."""
-        if self.weight_decay:
-            for name in ("W1", "W2"):
-                self.parameters[name] *= 1 - self.learning_rate * self.weight_decay
-        self.move(gradients)
-
-    @abstractmethod
-    def move(self, gradients: Parameters) -> None:
-        """Move every parameter by what its gradient asks for; the gradients are used up."""
-
-    def zeros(self) -> Parameters:
-        """Return a zero for every parameter: a memory to start with."""
-        return {name: np.zeros_like(array) for name, array in self.parameters.items()}
-
-
-class Descent(Optimiser):
-    """Plain gradient descent: a small step against the slope (Cauchy 1847)."""
-
-    def move(self, gradients: Parameters) -> None:
-        """Step against the gradients."""
-        for name in self.parameters:
-            gradients[name] *= self.learning_rate
-            self.parameters[name] -= gradients[name]
-
-
-class Momentum(Optimiser):
-    """A heavy ball: it keeps nine tenths of its speed, and the slope only steers it.
-
-    Polyak 1964, "Some methods of speeding up the convergence of iteration methods"; Sutskever et
-    al. 2013, "On the importance of initialization and momentum in deep learning", equations 1-2.
-    """
-
-    def __init__(
-        self, parameters: Parameters, learning_rate: float, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(parameters, learning_rate, weight_decay)
-        self.velocity = self.zeros()
-
-    def move(self, gradients: Parameters) -> None:
-        """Roll on."""
-        for name, velocity in self.velocity.items():
-            np.multiply(velocity, 0.9, out=velocity)
-            gradients[name] *= self.learning_rate
-            np.subtract(velocity, gradients[name], out=velocity)
-            self.parameters[name] += velocity
-
-
-class Adam(Optimiser):
-    """Each weight at its own pace: its gradient's running mean over its running size.
-
-    Kingma & Ba 2015, "Adam: a method for stochastic optimization", with their constants. A large
-    layer spends as long here as in its matrix products, so every pass over the weights counts: the
-    running sums leave out their common factors (1 - beta), which join the bias corrections in two
-    plain numbers, and the gradient's own memory holds what lies between.
-    """
-
-    def __init__(
-        self, parameters: Parameters, learning_rate: float, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(parameters, learning_rate, weight_decay)
-        self.m, self.v = self.zeros(), self.zeros()  # running sums of gradients, of their squares
-        self.t = 0  # steps so far
-
-    def move(self, gradients: Parameters) -> None:
-        """Move each parameter by learning_rate * mean / (size + epsilon)."""
-        beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-        self.t += 1
-        to_mean = (1 - beta1) / (1 - beta1**self.t)  # mean = m * to_mean, unbiased
-        to_size = ((1 - beta2) / (1 - beta2**self.t)) ** 0.5  # size = sqrt(v) * to_size
-        for name, parameter in self.parameters.items():
-            m, v, g = self.m[name], self.v[name], gradients[name]
-            m *= beta1
-            m += g
-            v *= beta2
-            v += np.multiply(g, g, out=g)
-            np.sqrt(v, out=g)
-            g += epsilon / to_size
-            np.divide(m, g, out=g)
-            g *= self.learning_rate * to_mean / to_size
-            np.subtract(parameter, g, out=parameter)
-
-
-_OPTIMISERS: dict[str, Callable[[Parameters, float, float], Optimiser]] = {
-    "sgd": Descent,
-    "momentum": Momentum,
-    "adam": Adam,
-}
 
 
 @np.errstate(over="ignore", invalid="ignore")  # learning that runs away: `_measure` says so
@@ -220,7 +115,7 @@ def fit(
     """
     _require(
         {
-            "optimiser: one of " + ", ".join(_OPTIMISERS): optimiser in _OPTIMISERS,
+            "optimiser: one of " + ", ".join(OPTIMISERS): optimiser in OPTIMISERS,
             "learning_rate: above 0": learning_rate > 0,
             "epochs: at least 1": epochs >= 1,
             "batch: at least 1": batch >= 1,
@@ -233,7 +128,7 @@ def fit(
     X, Y = _checked(network, X, Y, "training")
     held_out = None if validation is None else _checked(network, *validation, "validation")
     learner = network.copy()
-    update = _OPTIMISERS[optimiser](learner.parameters, learning_rate, weight_decay)
+    update = OPTIMISERS[optimiser](learner.parameters, learning_rate, weight_decay)
     rng = np.random.default_rng(seed)
 
     history = History()

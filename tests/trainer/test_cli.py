@@ -67,8 +67,8 @@ def test_train_prints_one_json_value_and_nothing_else(data, tmp_path, quick):
     assert said["features"] in ("edges", "pixels")
     assert said["labels"] == ["background", "fist", "palm"]
     assert 0 <= said["accuracy"] <= 1
-    assert said["sessions"] == dict.fromkeys(said["labels"], 3)
-    assert said["pictures"] == dict.fromkeys(said["labels"], 12)
+    assert (said["sessions"], said["pictures"]) == (3, 12 * len(said["labels"]))
+    assert said["per_class"] == {key: {"pictures": 12, "sessions": 3} for key in said["labels"]}
     assert said["seconds"] > 0
     card = Classifier(path).card
     assert card.labels == said["labels"]
@@ -136,7 +136,8 @@ def test_unreadable_pictures_are_named_skipped_and_counted(make_data, tmp_path, 
     result = fine(run("train", root, "-o", tmp_path / "m.onnx", "--json"))
     said = json.loads(result.stdout)
     assert len(said["skipped"]) == 2
-    assert said["pictures"] == {"background": 4, "fist": 3, "palm": 3}
+    pictures = {label: one["pictures"] for label, one in said["per_class"].items()}
+    assert pictures == {"background": 4, "fist": 3, "palm": 3}
     for name in ("palm/s0/0.jpg", "fist/s1/1.jpg"):
         assert f"skipped {root / name}: " in result.stderr
     assert "skipped 2 pictures that could not be read" in result.stderr
@@ -341,7 +342,7 @@ def test_whatever_bytes_pictures_have_training_never_shows_a_traceback(fuzzed, q
         arguments = [fuzzed / "data", "-o", fuzzed / "m.onnx", "--features", "pixels"]
         result = fine(run("train", *arguments, "--hidden", 2, "--json"))
         said = json.loads(result.stdout)
-        assert said["pictures"]["palm"] + len(said["skipped"]) == 1 + len(files)
+        assert said["per_class"]["palm"]["pictures"] + len(said["skipped"]) == 1 + len(files)
         assert "Traceback" not in result.stderr
     finally:
         for path in paths:

@@ -12,8 +12,10 @@ from sklearn.neural_network import MLPClassifier
 
 from edge.errors import HandwaveError
 from trainer import training
+from trainer.errors import TrainingError
 from trainer.network import Network, one_hot
-from trainer.training import Adam, Descent, Momentum, TrainingError, fit
+from trainer.optimisers import Adam, Descent, Momentum
+from trainer.training import fit
 
 OPTIMISERS = {"sgd": 0.3, "momentum": 0.05, "adam": 0.01}  # and a learning rate that suits
 
@@ -208,7 +210,7 @@ def test_ctrl_c_in_the_middle_of_an_update_leaves_nothing_half_done(monkeypatch)
     X, Y = clouds()
     two, torn = Network(4, 8, 3), Network(4, 8, 3)
     fit(two, X, Y, optimiser="sgd", epochs=2)
-    monkeypatch.setitem(training._OPTIMISERS, "sgd", Torn)
+    monkeypatch.setitem(training.OPTIMISERS, "sgd", Torn)
     history = fit(torn, X, Y, optimiser="sgd", epochs=5)
     assert history.interrupted
     assert history.best.number == 2
