@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.card import GOLDEN_KEY, TOLERANCE, read_card, unpack_golden
 from edge.errors import ModelError
+from edge.files import read_bounded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +65,14 @@ class Classifier:
 
     def __init__(self, model: str | Path, *, threads: int = 1) -> None:
         self.path = Path(model)
-        self._session = open_session(_read(self.path), str(model), threads=threads)
+        content = read_bounded(
+            self.path,
+            MAX_MODEL_BYTES,
+            what="model",
+            missing="no such model; make one with: trainer train DATA",
+            error=ModelError,
+        )
+        self._session = open_session(content, str(model), threads=threads)
         metadata = self._metadata()
         self.card: Card = read_card(metadata, str(model))
         self.labels = tuple(self.card.labels)
@@ -72,19 +80,22 @@ class Classifier:
         self._check_golden(metadata.get(GOLDEN_KEY, ""))
 
     def predict(self, frame: Frame) -> Prediction:
-        """Classify one frame.
+        """Classify one frame; raises as `run` does."""
+        probabilities, novelty = self.run(frame.image)
+        return Prediction(self.labels, probabilities, novelty, frame.time)
+
+    def run(self, image: Image) -> tuple[NDArray[np.float32], float]:
+        """Return probabilities, float32 `[classes]`, and novelty of a uint8 `[h, w, 3]` picture.
 
         Raises:
             ModelError: a picture that this model cannot take, such as an empty one.
         """
-        probabilities, novelty = self._run_guarded(frame.image)
-        return Prediction(self.labels, probabilities, novelty, frame.time)
-
-    def run(self, image: Image) -> tuple[NDArray[np.float32], float]:
-        """Return probabilities, float32 `[classes]`, and novelty of a uint8 `[h, w, 3]` picture."""
-        probabilities, novelty = self._session.run(
-            ["probabilities", "novelty"], {"image": np.ascontiguousarray(image)}
-        )
+        try:
+            probabilities, novelty = self._session.run(
+                ["probabilities", "novelty"], {"image": np.ascontiguousarray(image)}
+            )
+        except Exception as problem:  # noqa: BLE001  (onnxruntime's errors have no other base)
+            raise ModelError(f"{self.path}: cannot run: {_first_line(problem)}") from None
         return probabilities, float(novelty)
 
     def _metadata(self) -> dict[str, str]:
@@ -104,7 +115,7 @@ class Classifier:
         """Recompute what the trainer computed; a disagreement means wrong arithmetic here."""
         images = unpack_golden(self.card, packed, str(self.path))
         for golden, image in zip(self.card.golden, images, strict=True):
-            probabilities, novelty = self._run_guarded(image)
+            probabilities, novelty = self.run(image)
             there = np.asarray(golden.probabilities)
             off = (
                 float(np.abs(probabilities - there).max())
@@ -117,12 +128,6 @@ class Classifier:
                     f"{self.path}: disagrees with its golden frame of '{golden.label}' by "
                     f"{max(off, strange):.2g} (at most {TOLERANCE:g}); send or train it again"
                 )
-
-    def _run_guarded(self, image: Image) -> tuple[NDArray[np.float32], float]:
-        try:
-            return self.run(image)
-        except Exception as problem:  # noqa: BLE001  onnxruntime's errors have no common base but this
-            raise ModelError(f"{self.path}: cannot run: {_first_line(problem)}") from None
 
 
 def open_session(model: bytes, where: str, *, threads: int = 1) -> InferenceSession:
@@ -150,25 +155,11 @@ def open_session(model: bytes, where: str, *, threads: int = 1) -> InferenceSess
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # else it prints what is wrong to stdout and tries the same again
         )
-    except Exception as problem:  # noqa: BLE001  onnxruntime's errors have no common base but this
+    except Exception as problem:  # noqa: BLE001  (onnxruntime's errors have no other base)
         raise ModelError(
             f"{where}: not a model that runs here: {_first_line(problem)}; "
             "make one with: trainer train DATA"
         ) from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_MODEL_BYTES + 1)  # no stat: /dev/zero has size 0 and no end
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such model; make one with: trainer train DATA") from None
-    except (OSError, ValueError) as problem:  # a ValueError is a null byte in the name
-        reason = getattr(problem, "strerror", None) or problem
-        raise ModelError(f"{path}: cannot be read: {reason}") from None
-    if len(content) > MAX_MODEL_BYTES:
-        raise ModelError(f"{path}: larger than {MAX_MODEL_BYTES // 10**6} MB, no model of ours")
-    return content
 
 
 def _first_line(problem: Exception) -> str:

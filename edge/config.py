@@ -13,6 +13,7 @@ import msgspec
 
 from edge.card import BACKGROUND, no_such_class
 from edge.errors import ConfigError, did_you_mean
+from edge.files import read_bounded
 
 MAX_BYTES = 64_000
 HEADER_PINS = range(2, 28)
@@ -126,16 +127,8 @@ def _found_from(folder: Path, source: str | None) -> str | None:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; see README.md for one to start from") from None
-    except (OSError, ValueError) as problem:  # a ValueError is a null byte in the name
-        reason = getattr(problem, "strerror", None) or problem
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    if len(text) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES // 1000} kB, this is no edge.toml")
+    missing = "no such file; see README.md for one to start from"
+    text = read_bounded(path, MAX_BYTES, what="edge.toml", missing=missing, error=ConfigError)
     try:
         return tomllib.loads(text.decode("utf-8-sig"))  # Windows' Notepad writes a mark first
     except UnicodeDecodeError as problem:

@@ -14,11 +14,18 @@ import click
 from edge.console import Group, complain
 from edge.errors import PictureError
 from trainer.errors import DataError, ExportError
+from trainer.tell import (
+    accuracy_line,
+    print_evaluation,
+    say,
+    say_end,
+    say_sessions,
+    say_skipped,
+)
 
 if TYPE_CHECKING:
     from edge.classifier import Classifier
     from trainer.dataset import Dataset
-    from trainer.describe import Described
     from trainer.evaluate import Evaluation
     from trainer.features import Features
     from trainer.recipe import Taught
@@ -26,11 +33,6 @@ if TYPE_CHECKING:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON value on stdout and nothing else."
 )
-
-
-def say(text: str = "") -> None:
-    """Tell a person something: on stderr, so that stdout holds results alone."""
-    click.echo(text, err=True)
 
 
 @click.group("trainer", cls=Group)
@@ -93,11 +95,11 @@ def train(
         return
     size = output.stat().st_size / 1000
     click.echo(f"wrote {output} ({size:.0f} kB, {kind.name} features) in {seconds:.1f} s")
-    click.echo(_accuracy_line(card.training.accuracy, card.training.measured_on))
+    click.echo(accuracy_line(card.training.accuracy, card.training.measured_on))
     if tested is not None and tested.n == 0:
-        say(f"warning: {test} has none of the labels taught: {_listed(card.labels)}")
+        say(f"warning: {test} has none of the labels taught: {', '.join(card.labels)}")
     elif tested is not None:
-        click.echo(_accuracy_line(tested.accuracy, f"{tested.n} pictures of {test}"))
+        click.echo(accuracy_line(tested.accuracy, f"{tested.n} pictures of {test}"))
 
 
 @main.command(epilog="Example: trainer evaluate model.onnx other-room/data")
@@ -108,7 +110,6 @@ def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
     """Measure a model on DATA/<label>/...: accuracy, precision, recall, confusion."""
     from edge.classifier import Classifier
     from trainer.dataset import read_dataset
-    from trainer.tables import print_evaluation
 
     dataset = read_dataset(data)
     classifier = Classifier(model)
@@ -120,7 +121,7 @@ def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
     taught = classifier.card.training
     click.echo(
         "when it was taught: "
-        + _accuracy_line(taught.accuracy, taught.measured_on)
+        + accuracy_line(taught.accuracy, taught.measured_on)
         + "; pictures it has learned from prove nothing"
     )
 
@@ -223,34 +224,16 @@ def _teach(dataset: Dataset, kind: Features, hidden: int, seed: int) -> Taught:
     pictures, sessions = len(dataset.pictures), {p.session for p in dataset.pictures}
     say(
         f"{dataset.root}: {pictures} pictures in {len(sessions)} sessions of "
-        + _listed(dataset.labels)
+        + ", ".join(dataset.labels)
     )
     for note in dataset.notes:
         say(f"note: {note}")
     with counting_bar("reading pictures") as reading, progress_bar() as progress:
         taught = teach(dataset, kind, hidden=hidden, seed=seed, reading=reading, progress=progress)
-    _say_skipped(taught.described.unreadable)
-    _say_end(taught)
-    _say_sessions(taught.described)
+    say_skipped(taught.described.unreadable)
+    say_end(taught)
+    say_sessions(taught.described)
     return taught
-
-
-def _say_end(taught: Taught) -> None:
-    history = taught.history
-    if taught.interrupted:
-        say("stopped early; kept the best network so far")
-    elif history.stopped == "patience" and history.best is not None:
-        say(
-            f"stopped after epoch {history.epochs[-1].number}: "
-            f"no better on the sessions held out since epoch {history.best.number}"
-        )
-    guessing = 1 / len(taught.described.dataset.labels)
-    if taught.held_out is not None and taught.held_out.accuracy < (1 + guessing) / 2:
-        say(
-            f"warning: {taught.held_out.accuracy:.0%} right in sessions held out is little "
-            f"(guessing: {guessing:.0%}); they look too different from the others. Record where "
-            "the camera will stand, nearer, and several sessions a label"
-        )
 
 
 def _evaluate(classifier: Classifier, dataset: Dataset) -> Evaluation:
@@ -259,7 +242,7 @@ def _evaluate(classifier: Classifier, dataset: Dataset) -> Evaluation:
 
     with counting_bar("looking at pictures") as progress:
         evaluation = measure(classifier, dataset, progress=progress)
-    _say_skipped(evaluation.skipped)
+    say_skipped(evaluation.skipped)
     return evaluation
 
 
@@ -282,34 +265,6 @@ def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
     if test.resolve() == data.resolve():
         raise DataError(f"--test {test}: those are the pictures to learn from; take other ones")
     return read_dataset(test)
-
-
-def _say_skipped(lines: list[str]) -> None:
-    for line in lines[:20]:
-        say(f"skipped {line}")
-    if lines:
-        more = f" ({len(lines) - 20} not named here)" if len(lines) > 20 else ""
-        say(f"skipped {len(lines)} picture{'s' * (len(lines) > 1)} that could not be read{more}")
-
-
-def _say_sessions(described: Described) -> None:
-    sessions = described.dataset.sessions()
-    lonely = [label for label, found in sessions.items() if len(found) < 2]
-    if lonely:
-        say(
-            f"warning: only one session of {_listed(lonely)}, so how well it is told from the "
-            "others elsewhere is not known; record another one, at another time, place or light: "
-            f"trainer capture {lonely[0]}"
-        )
-
-
-def _listed(labels: list[str]) -> str:
-    return ", ".join(labels)
-
-
-def _accuracy_line(accuracy: float | None, measured_on: str) -> str:
-    figure = "unknown" if accuracy is None else f"{accuracy:.1%}"
-    return f"accuracy {figure}, measured on {measured_on}"
 
 
 def _train_json(

@@ -181,7 +181,7 @@ def test_names_that_no_file_can_have(name):
 
 def test_a_file_without_end_is_not_read_through(monkeypatch):
     monkeypatch.setattr(classifiers, "MAX_MODEL_BYTES", 2_000_000)
-    with pytest.raises(ModelError, match="/dev/zero: larger than 2 MB, no model of ours"):
+    with pytest.raises(ModelError, match="/dev/zero: larger than 2000 kB, this is no model"):
         Classifier("/dev/zero")
 
 

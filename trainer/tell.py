@@ -1,9 +1,10 @@
-"""An evaluation as a person reads it in a terminal."""
+"""What the commands tell a person: notes and warnings on stderr, figures on stdout."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
 from rich import box
 from rich.console import Console
 from rich.markup import escape  # a label may look like [bold]
@@ -12,10 +13,63 @@ from rich.table import Table
 from edge.card import BACKGROUND
 
 if TYPE_CHECKING:
+    from trainer.describe import Described
     from trainer.evaluate import Evaluation
+    from trainer.recipe import Taught
 
 WORST = 10
 """Confusions to name where the whole table does not fit."""
+
+
+def say(text: str) -> None:
+    """Tell a person something: on stderr, so that stdout holds results alone."""
+    click.echo(text, err=True)
+
+
+def say_end(taught: Taught) -> None:
+    """Say why the training ended, and warn if the sessions held out went badly."""
+    history = taught.history
+    if taught.interrupted:
+        say("stopped early; kept the best network so far")
+    elif history.stopped == "patience" and history.best is not None:
+        say(
+            f"stopped after epoch {history.epochs[-1].number}: "
+            f"no better on the sessions held out since epoch {history.best.number}"
+        )
+    guessing = 1 / len(taught.described.dataset.labels)
+    if taught.held_out is not None and taught.held_out.accuracy < (1 + guessing) / 2:
+        say(
+            f"warning: {taught.held_out.accuracy:.0%} right in sessions held out is little "
+            f"(guessing: {guessing:.0%}); they look too different from the others. Record where "
+            "the camera will stand, nearer, and several sessions a label"
+        )
+
+
+def say_skipped(lines: list[str]) -> None:
+    """Name the pictures that could not be read, and say how many there were."""
+    for line in lines[:20]:
+        say(f"skipped {line}")
+    if lines:
+        more = f" ({len(lines) - 20} not named here)" if len(lines) > 20 else ""
+        say(f"skipped {len(lines)} picture{'s' * (len(lines) > 1)} that could not be read{more}")
+
+
+def say_sessions(described: Described) -> None:
+    """Warn of labels with a single session, and say what to record next."""
+    sessions = described.dataset.sessions()
+    lonely = [label for label, found in sessions.items() if len(found) < 2]
+    if lonely:
+        say(
+            f"warning: only one session of {', '.join(lonely)}, so how well it is told from the "
+            "others elsewhere is not known; record another one, at another time, place or light: "
+            f"trainer capture {lonely[0]}"
+        )
+
+
+def accuracy_line(accuracy: float | None, measured_on: str) -> str:
+    """Return an accuracy in words, never without what it was measured on."""
+    figure = "unknown" if accuracy is None else f"{accuracy:.1%}"
+    return f"accuracy {figure}, measured on {measured_on}"
 
 
 def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:

@@ -1,0 +1,38 @@
+"""Reading a whole file that somebody else wrote: never without a bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.errors import HandwaveError
+
+
+def read_bounded(
+    path: Path, most: int, *, what: str, missing: str, error: type[HandwaveError]
+) -> bytes:
+    """Return a file's bytes.
+
+    Args:
+        path: the file.
+        most: bytes; a larger file is refused without reading it all.
+        what: it should be, such as "model".
+        missing: what to say where there is none, and what to do.
+        error: what to raise.
+
+    Raises:
+        HandwaveError: of the kind `error`: missing, unreadable or too large.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)  # no stat: /dev/zero has size 0 and no end
+    except FileNotFoundError:
+        raise error(f"{path}: {missing}") from None
+    except (OSError, ValueError) as problem:  # a ValueError is a null byte in the name
+        reason = getattr(problem, "strerror", None) or problem
+        raise error(f"{path}: cannot be read: {reason}") from None
+    if len(content) > most:
+        raise error(f"{path}: larger than {most // 1000} kB, this is no {what}")
+    return content
