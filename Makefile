@@ -10,7 +10,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/pyt
 .PHONY: demo test lint format clean
 
 demo: $(VENV)/laptop  ## the main job, no hardware: teach, export, run, light (mock) LEDs
-	@$(BIN)/trainer demo $(if $(DATA),"$(DATA)")
+	@$(BIN)/trainer demo $(if $(DATA),"$(patsubst ~/%,$(HOME)/%,$(DATA))")
 
 test: $(VENV)/dev  ## every test
 	@$(BIN)/python -m pytest -q

@@ -91,6 +91,7 @@ def run(
             turns.close()  # outputs off and camera closed now, not at some later collection
     if sys.stdout.isatty() and not as_json:
         click.echo("\r\033[K", nl=False)  # the row of the last frame
+    click.echo("edge: ended, every output is off", err=True)
 
 
 def _load(config: Config) -> Classifier:

@@ -16,6 +16,8 @@ from edge.errors import ConfigError, did_you_mean
 from edge.files import read_bounded
 
 MAX_BYTES = 64_000
+KINDS = ("pi", "webcam", "virtual", "ssh")
+"""What a source may be that is no path."""
 HEADER_PINS = range(2, 28)
 """BCM numbers on the 40-pin header; 0 and 1 belong to the HAT's ID chip."""
 PHYSICAL_TO_BCM = {29: 5, 31: 6, 32: 12, 33: 13, 35: 19, 36: 16, 37: 26, 38: 20, 40: 21}
@@ -122,7 +124,12 @@ def _found_from(folder: Path, source: str | None) -> str | None:
         return None
     path = folder / source
     with suppress(OSError, ValueError):
-        return str(path) if path.exists() else source
+        if path.exists():
+            return str(path)
+    kind = source.partition(":")[0]
+    if kind not in KINDS and "/" not in source and "." not in source:
+        hint = did_you_mean(kind, KINDS)
+        raise ConfigError(f"{folder / 'edge.toml'}: source: there is no '{source}'{hint}")
     return source
 
 
@@ -164,7 +171,7 @@ def _convert(table: object, kind: type[T], where: str) -> T:
             raise ConfigError(f"{where} unknown key '{unknown[1]}'{hint}") from None
         key = path.strip(".`")
         if re.search(r"`int.*got `str`", message):
-            message += "; take the quotes away"
+            message += "; write just the number, without quotes"
         raise ConfigError(
             f"{where} {key}: {_plain(message)}" if key else f"{where} {_plain(message)}"
         ) from None

@@ -29,6 +29,8 @@ class Events:
 
     shown: int = 0
     false: int = 0
+    repeated: int = 0
+    """Decisions for a gesture that had been seen already: an output that flickers."""
     delays: list[float] = field(default_factory=list)
     """Seconds from the start of each seen gesture to the decision for it."""
     _current: _Shown | None = None
@@ -69,6 +71,8 @@ class Events:
         elif not shown.seen:
             shown.seen = True
             self.delays.append(time - shown.start)
+        else:
+            self.repeated += 1
 
 
 def _triggers(label: str | None) -> bool:

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PAUSE = 0.5
+"""Seconds between two labels of a folder: longer than a decider's window, shorter than its gap."""
+
 FORMS = "pi, webcam:0, a folder, a video file, or virtual"
 
 
 class Folder(Source):
     """A folder of pictures as a camera: every picture below it, in counting order, once.
 
-    Frames are `1 / rate` seconds apart, also from one subfolder to the next. Below `label/` the
-    label is the frame's `truth`. A picture that cannot be read is named in the log and skipped.
+    Frames are `1 / rate` seconds apart, and half a second more where the label changes, so that a
+    decider's window never mixes two gestures. Below `label/` the label is the frame's `truth`. A
+    picture that cannot be read is named in the log and skipped.
 
     Args:
         path: the folder.
@@ -55,7 +59,8 @@ class Folder(Source):
             raise SourceError(f"{path}: no pictures in there (JPEG, PNG, WebP, BMP, GIF)")
 
     def __iter__(self) -> Iterator[Frame]:
-        now, empty = 0.0, True
+        now = 0.0
+        last: Frame | None = None
         for path in self._paths:
             if not self._open:
                 return
@@ -64,12 +69,14 @@ class Folder(Source):
             except PictureError as problem:
                 log.warning("skipped: %s", problem)
                 continue
-            empty = False
             name = path.relative_to(self._root)
             truth = name.parts[0] if len(name.parts) > 1 else None
-            yield Frame(image, now, truth, str(name))
+            if last is not None and truth != last.truth:
+                now += PAUSE
+            last = Frame(image, now, truth, str(name))
+            yield last
             now += 1 / self._rate
-        if empty:
+        if last is None:
             raise SourceError(f"{self._root}: not one picture in there can be read")
 
     def close(self) -> None:
@@ -128,6 +135,7 @@ class Video(_Capture):
     def __init__(self, path: str | Path) -> None:
         if not _is_file(path):
             raise SourceError(f"{path}: no such file; a source is {FORMS}")
+        self._path = path
         self._open_capture(str(path), f"{path}: not a video that can be read here")
 
     def __iter__(self) -> Iterator[Frame]:
@@ -136,6 +144,8 @@ class Video(_Capture):
         rate = self._capture.get(cv2.CAP_PROP_FPS) if self._capture is not None else 0
         for number in count():
             image = self._read()
+            if image is None and number == 0 and self._capture is not None:
+                raise SourceError(f"{self._path}: not one frame of a video in it can be read")
             if image is None:
                 return
             yield Frame(image, number / (rate if rate > 0 else 25.0), name=f"frame {number}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ import click
 
 from edge.console import Group, complain
 from edge.errors import PictureError
-from trainer.errors import DataError, ExportError
+from trainer.errors import DataError, ExportError, TrainingError
 from trainer.tell import (
     accuracy_line,
     print_evaluation,
@@ -24,6 +26,8 @@ from trainer.tell import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge.classifier import Classifier
     from trainer.dataset import Dataset
     from trainer.evaluate import Evaluation
@@ -71,7 +75,7 @@ def train(
     Ctrl-C ends the training early and keeps the best network so far.
     """
     from edge.classifier import Classifier
-    from trainer.dataset import read_dataset
+    from trainer.dataset import check_teachable, read_dataset
     from trainer.export import export
     from trainer.features import make_features
 
@@ -81,6 +85,7 @@ def train(
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
     dataset = read_dataset(data)
+    check_teachable(dataset)
     unseen = _other_pictures(test, data)
     taught = _teach(dataset, kind, hidden, seed)
     card = export(taught, output)
@@ -118,6 +123,8 @@ def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
         click.echo(json.dumps({"model": str(model), "data": str(data), **evaluation.as_json()}))
         return
     print_evaluation(evaluation)
+    if evaluation.n == 0:
+        say(f"warning: {data} has none of the labels taught: {', '.join(classifier.labels)}")
     taught = classifier.card.training
     click.echo(
         "when it was taught: "
@@ -217,19 +224,36 @@ def demo(*, data: Path | None, output: Path) -> None:
     run_demo(data, output)
 
 
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Let SIGTERM end a training as Ctrl-C does, also where a script's `&` had Ctrl-C ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [(number, signal.signal(number, signal.default_int_handler)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
 def _teach(dataset: Dataset, kind: Features, hidden: int, seed: int) -> Taught:
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
 
     pictures, sessions = len(dataset.pictures), {p.session for p in dataset.pictures}
-    say(
-        f"{dataset.root}: {pictures} pictures in {len(sessions)} sessions of "
-        + ", ".join(dataset.labels)
-    )
+    count = "1 session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    say(f"{dataset.root}: {pictures} pictures in {count} of {', '.join(dataset.labels)}")
     for note in dataset.notes:
         say(f"note: {note}")
-    with counting_bar("reading pictures") as reading, progress_bar() as progress:
-        taught = teach(dataset, kind, hidden=hidden, seed=seed, reading=reading, progress=progress)
+    with _signals(), counting_bar("reading pictures") as reading, progress_bar() as progress:
+        try:
+            taught = teach(
+                dataset, kind, hidden=hidden, seed=seed, reading=reading, progress=progress
+            )
+        except KeyboardInterrupt:
+            raise TrainingError(
+                "stopped before anything was learned; nothing was written"
+            ) from None
     say_skipped(taught.described.unreadable)
     say_end(taught)
     say_sessions(taught.described)

@@ -42,8 +42,8 @@ ROOMS, PICTURES = 24, 8
 """Drawn sessions, each another person in another room, and pictures of each label in each."""
 SIZE = (160, 120)
 """`(width, height)` of the drawn pictures, pixels."""
-ACQUAINTANCE = 3
-"""Seed of the drawn stream: a person and room of the training pictures, at another time."""
+STRANGER = ROOMS
+"""Seed of the drawn stream: the first person and room that were not taught."""
 FRAMES = 450
 """Half a minute of the drawn stream, at 15 frames a second."""
 FREE_PINS = (17, 27, 22, 23, 24, 25, 5, 6, 13, 19, 26, 12, 16, 20, 21, 4)
@@ -97,6 +97,7 @@ def run_demo(data: Path | None, folder: Path, console: Console | None = None) ->
     with Show(console, card.labels) as show:
         for line in _edge_run(config, stage):
             show.frame(line)
+        show.end()
     plot_confusion(card.labels, show.confusion, stage.about, folder / "confusion.png")
     _summary(console, show, card, seconds, folder)
 
@@ -135,8 +136,8 @@ def _drawn_stage(folder: Path) -> Stage:
                 progress(number, wanted)
         shutil.rmtree(data, ignore_errors=True)
         new.rename(data)  # whole or not at all: the next demo trusts it
-    about = "a new stream of a drawn person it has met"
-    return Stage(read_dataset(data), f"virtual:{ACQUAINTANCE}", FRAMES, about)
+    about = "a drawn person in a drawn room, both new to it"
+    return Stage(read_dataset(data), f"virtual:{STRANGER}", FRAMES, about)
 
 
 def _drawings(root: Path) -> Iterator[tuple[Path, Image]]:
@@ -153,11 +154,10 @@ def _own_stage(data: Path, folder: Path) -> Stage:
     dataset = read_dataset(data)
     check_teachable(dataset)
     train, kept = split(dataset)
+    about = f"{len(kept)} pictures of sessions it has never seen"
     if not kept:
-        raise DataError(
-            f"{data}: every label has only one session, so nothing is left to show the trained "
-            "model; record each gesture once more: trainer capture LABEL"
-        )
+        train, kept = _tails(dataset)
+        about = "the last pictures of the very recordings it was taught: this flatters"
     stream = folder / "stream"
     if any(p.path.resolve().is_relative_to(stream.resolve()) for p in dataset.pictures):
         raise DataError(f"{data}: lies where the demo puts its own pictures; choose another -o")
@@ -169,9 +169,28 @@ def _own_stage(data: Path, folder: Path) -> Stage:
         copy = stream / picture.label / picture.session / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture.path, copy)
-    about = f"{len(kept)} pictures of sessions it has never seen"
     rest = Dataset(data, [dataset.pictures[index] for index in train], dataset.notes)
     return Stage(rest, str(stream), None, about)
+
+
+def _tails(dataset: Dataset) -> tuple[list[int], list[int]]:
+    """Split off the last quarter of each label's one recording, for want of a second one.
+
+    Good to see the LEDs light, and no measure of anything: neighbours in a burst are near copies.
+    """
+    learn: list[int] = []
+    show: list[int] = []
+    for label in dataset.labels:
+        mine = [i for i, picture in enumerate(dataset.pictures) if picture.label == label]
+        cut = max(1, len(mine) * 3 // 4)
+        learn += mine[:cut]
+        show += mine[cut:]
+    if not show:
+        raise DataError(
+            f"{dataset.root}: one picture a label leaves nothing to show the trained model; "
+            "record more: trainer capture LABEL"
+        )
+    return learn, show
 
 
 def _write_config(card: Card, folder: Path) -> Path:
@@ -218,15 +237,16 @@ def _edge_run(config: Path, stage: Stage) -> Iterator[dict[str, Any]]:
 
 def _summary(console: Console, show: Show, card: Card, seconds: float, folder: Path) -> None:
     events = show.events
-    decisions = events.seen + events.false
+    decisions = events.seen + events.false + events.repeated
     table = Table.grid(padding=(0, 2))
     for name, value in {
         "accuracy": f"{show.accuracy:.1%} of {show.confusion.sum()} frames it was not trained on",
         "held out": _held_out(card),
         "trained in": f"{seconds:.1f} s, reading pictures included",
-        "speed": f"{show.rate:.0f} frames a second, from picture to pins, here",
-        "decisions": f"{events.seen} of {decisions} right, {events.false} wrong; "
-        f"{events.missed} of {events.shown} gestures missed",
+        "speed": f"{show.rate:.0f} frames a second, with their making; "
+        f"{show.milliseconds:.1f} ms to the pins",
+        "decisions": f"{events.seen} of {decisions} right, {events.false} wrong, "
+        f"{events.repeated} repeated; {events.missed} of {events.shown} gestures missed",
     }.items():
         table.add_row(f"  [bold]{name}[/]", value)
     console.print()

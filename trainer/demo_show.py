@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
@@ -33,6 +34,7 @@ class Show:
         self._console, self._labels = console, labels
         self._width = max(map(len, labels))
         self._milliseconds: list[float] = []
+        self._clock: list[float] = []
         self._pins: dict[str, bool] = {}
         self._live = Live(console=console, transient=True, refresh_per_second=15)
 
@@ -43,12 +45,25 @@ class Show:
 
     @property
     def rate(self) -> float:
-        """Frames a second that the service could do: one over its median time for a frame, Hz."""
-        return 1000 / median(self._milliseconds)
+        """Frames a second that came through the service, Hz, making them included."""
+        seconds = self._clock[-1] - self._clock[0] if self._clock else 0.0
+        return (len(self._clock) - 1) / seconds if seconds else 0.0
+
+    @property
+    def milliseconds(self) -> float:
+        """The median time from having a frame to having switched the pins."""
+        return median(self._milliseconds)
+
+    def end(self) -> None:
+        """Show that the pins which were on went off with the service."""
+        for pin, on in self._pins.items():
+            if on:
+                self._console.print(Text(f"  end of the stream  GPIO{pin} off"))
 
     def frame(self, line: dict[str, Any]) -> None:
         """Show one line of `edge run --json`."""
         self._milliseconds.append(line["ms"])
+        self._clock.append(time.perf_counter())
         if line["truth"] is not None:
             truth, label = (self._labels.index(line[key]) for key in ("truth", "label"))
             self.confusion[truth, label] += 1

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.frame import Image
-    from trainer.dataset import Dataset
     from trainer.recipe import Taught
 
 AGREEMENT = 1e-5
@@ -34,6 +33,8 @@ AGREEMENT = 1e-5
 GOLDEN_SIDE = 128
 """Pixels of a golden frame's longer side: enough to check arithmetic, small enough to travel."""
 GOLDEN_FRAMES = 8
+COMPARED = 32
+"""Labels of which a whole picture is compared as well."""
 
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
@@ -45,7 +46,9 @@ def export(taught: Taught, path: Path) -> Card:
         ExportError: the graph does not compute what NumPy does, or the file cannot be written.
     """
     model = _merge(taught)
-    images = _golden_images(taught)
+    labels = taught.described.dataset.labels
+    images = [_shrink(_picture(taught, label)) for label in labels[:GOLDEN_FRAMES]]
+    _agree(model, taught, [_picture(taught, label) for label in labels[:COMPARED]])
     card = _card(taught, images, _agree(model, taught, images))
     _attach(model, {CARD_KEY: write_card(card), GOLDEN_KEY: pack_golden(images)})
     onnx.checker.check_model(model, full_check=True)
@@ -139,17 +142,13 @@ def _agree(
     return results
 
 
-def _golden_images(taught: Taught) -> list[Image]:
-    """Return a small copy of one picture a label, each uint8 `[height, width, 3]`."""
+def _picture(taught: Taught, label: str) -> Image:
+    """Return a picture of a label, uint8 `[height, width, 3]`."""
     dataset = taught.described.dataset
-    return [_golden_image(dataset, label) for label in dataset.labels[:GOLDEN_FRAMES]]
-
-
-def _golden_image(dataset: Dataset, label: str) -> Image:
     for picture in dataset.pictures:
         if picture.label == label:
             with suppress(PictureError):  # gone since it was learned from: take the next one
-                return _shrink(read_picture(picture.path))
+                return read_picture(picture.path)
     raise ExportError(f"{dataset.root}: the pictures of '{label}' are gone; nothing was written")
 
 

@@ -19,7 +19,8 @@ def progress_bar(console: Console | None = None) -> Iterator[Callable[[Epoch], N
     """Show training as it happens.
 
     In a terminal it is a bar with loss, accuracy and time left; elsewhere a line at every tenth of
-    the way, and one for the last epoch wherever it stops.
+    the way, and one for the last epoch wherever it stops. Epochs that count from 1 again are
+    another run, on all pictures, and have a bar of their own.
 
         with progress_bar() as show:
             fit(network, X, Y, progress=show)
@@ -69,26 +70,36 @@ def counting_bar(what: str, console: Console | None = None) -> Iterator[Callable
 @contextmanager
 def _bar(console: Console) -> Iterator[Callable[[Epoch], None]]:
     columns = (
-        TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[run]}epoch {task.completed:.0f}/{task.total:.0f}"),
         BarColumn(),
         TextColumn("{task.description}"),
         TimeRemainingColumn(compact=True),
     )
     progress = Progress(*columns, console=console)
-    task = progress.add_task("", total=1)
     last: Epoch | None = None
+
+    def finish() -> None:
+        if last is not None:  # stopped early is done, too
+            progress.update(progress.task_ids[-1], total=last.number)
 
     def show(epoch: Epoch) -> None:
         nonlocal last
+        if last is None or epoch.number <= last.number:
+            finish()
+            progress.add_task("", total=1, run=_run(last))
+            progress.start()
         last = epoch
-        progress.start()
-        progress.update(task, completed=epoch.number, total=epoch.of, description=_figures(epoch))
+        progress.update(
+            progress.task_ids[-1],
+            completed=epoch.number,
+            total=epoch.of,
+            description=_figures(epoch),
+        )
 
     try:
         yield show
     finally:
-        if last is not None:  # stopped early is done, too
-            progress.update(task, total=last.number)
+        finish()
         progress.stop()
 
 
@@ -96,21 +107,33 @@ def _bar(console: Console) -> Iterator[Callable[[Epoch], None]]:
 def _lines(console: Console) -> Iterator[Callable[[Epoch], None]]:
     last: Epoch | None = None
     unsaid = False
+    run = ""
 
     def say(epoch: Epoch) -> None:
         left = epoch.seconds / epoch.number * (epoch.of - epoch.number)
-        line = f"epoch {epoch.number}/{epoch.of}: {_figures(epoch)}, {left:.0f} s left"
+        line = f"{run}epoch {epoch.number}/{epoch.of}: {_figures(epoch)}, {left:.0f} s left"
         print(line, file=console.file, flush=True)
 
+    def finish() -> None:
+        if last is not None and unsaid:
+            say(last)
+
     def show(epoch: Epoch) -> None:
-        nonlocal last, unsaid
+        nonlocal last, unsaid, run
+        if last is not None and epoch.number <= last.number:
+            finish()
+            run = _run(last)
         last, unsaid = epoch, epoch.number % -(-epoch.of // 10) != 0
         if not unsaid:
             say(epoch)
 
     yield show
-    if last is not None and unsaid:
-        say(last)
+    finish()
+
+
+def _run(before: Epoch | None) -> str:
+    """Name a run of epochs: after one that sessions were held out from comes one on everything."""
+    return "" if before is None else "all pictures, "
 
 
 def _figures(epoch: Epoch) -> str:

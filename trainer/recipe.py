@@ -156,8 +156,8 @@ def teach(
         hidden: hidden units.
         seed: of the split, the augmentation, the weights and the order of pictures.
         reading: called with how many of how many pictures were read.
-        progress: called after every epoch of the network that the held-out sessions stop, or of
-            the only one.
+        progress: called after every epoch: of the network that the held-out sessions stop, and
+            then, counting from 1 again, of the one that learns everything.
 
     Raises:
         DataError: nothing that can be taught from.
@@ -182,7 +182,7 @@ def teach(
     last = None
     if not first.history.interrupted and first.history.best is not None:
         with suppress(KeyboardInterrupt, TrainingError):  # Ctrl-C now means: the first will do
-            last = learn(everything, epochs=first.history.best.number, progress=None)
+            last = learn(everything, epochs=first.history.best.number)
             last = None if last.history.interrupted else last
     return together(
         first, last or first, held_out, temperature=temperature, interrupted=last is None

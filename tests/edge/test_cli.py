@@ -21,6 +21,8 @@ from edge.cli import main
 
 RUN = ["run", "--pins", "mock"]
 
+ENDED = "edge: ended, every output is off\n"
+
 
 def invoke(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="edge")
@@ -280,7 +282,10 @@ def test_without_json_only_changes_are_printed(project, clips):
     gestures = [line for line in words if line[2] in {"rock", "palm"}]
     assert [line[2] for line in gestures] == ["palm", "rock"]
     assert [line[-1] for line in gestures] == ["GPIO22", "GPIO17"]
-    assert done.stderr == f"edge: watching {clips}, mock pins; Ctrl-C ends it\n"
+    assert (
+        done.stderr
+        == f"edge: watching {clips}, mock pins; Ctrl-C ends it\nedge: ended, every output is off\n"
+    )
 
 
 def test_the_source_may_be_in_edge_toml_and_the_option_wins(project, clips):
@@ -319,7 +324,10 @@ def test_a_signal_ends_the_real_command_with_exit_code_0(project, number):
     assert process.returncode == 0
     assert first["frame"] == 0
     assert all(json.loads(line) for line in out.splitlines())
-    assert err == "edge: watching virtual, mock pins; Ctrl-C ends it\n"
+    assert (
+        err
+        == "edge: watching virtual, mock pins; Ctrl-C ends it\nedge: ended, every output is off\n"
+    )
 
 
 def test_a_reader_that_leaves_causes_no_traceback(project):

@@ -80,7 +80,7 @@ def test_an_absolute_model_path_stays_as_it_is(write):
             "[when.rock]\nled = 'x'",
             (
                 "[when.rock] led: expected a pin number or a list of them, got text; "
-                "take the quotes away"
+                "write just the number, without quotes"
             ),
         ),
         (
@@ -93,7 +93,10 @@ def test_an_absolute_model_path_stays_as_it_is(write):
         ),
         (
             "[when.rock]\nled = ['x']",
-            "[when.rock] led[0]: expected a whole number, got text; take the quotes away",
+            (
+                "[when.rock] led[0]: expected a whole number, got text; write just the number, "
+                "without quotes"
+            ),
         ),
         ("[rock]\nled = 17", "unknown key 'rock'; did you mean [when.rock]?"),
         ("[decide]\nenter = 'x'", "[decide] enter: expected a number, got text"),
@@ -303,3 +306,13 @@ def test_the_mark_that_notepad_writes_first_is_no_mistake(tmp_path):
     path = tmp_path / "edge.toml"
     path.write_bytes(b"\xef\xbb\xbf[when.rock]\nled = 17\n")
     assert read_config(path).when["rock"].pins() == [("led", 17)]
+
+
+def test_a_source_that_is_none_is_told_at_once(write):
+    assert complaint(write("source = 'webcm:0'")).startswith("source: there is no 'webcm:0'")
+
+
+def test_a_source_beside_edge_toml_is_found_from_anywhere(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "edge.toml").write_text("source = 'clips'")
+    assert read_config(tmp_path / "edge.toml").source == str(tmp_path / "clips")

@@ -118,3 +118,11 @@ def test_a_perfect_device_sees_all_and_triggers_nothing_false(stream):
         events.update(now, truth, truth)
     assert (events.missed, events.false) == (0, 0)
     assert set(events.delays) <= {0.0}
+
+
+def test_deciding_twice_for_one_gesture_is_a_repetition_and_no_second_sight():
+    events = count(
+        (0, "rock", None), (0.2, "rock", "rock"), (0.4, "rock", None), (0.6, "rock", "rock")
+    )
+    assert figures(events) == (1, 1, 0, 0)
+    assert events.repeated == 1

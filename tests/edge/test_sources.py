@@ -44,10 +44,10 @@ def test_loose_pictures_have_no_truth(tmp_path):
     ]
 
 
-def test_pictures_are_a_steady_stream_from_folder_to_folder(tmp_path):
+def test_pictures_are_a_steady_stream_with_a_pause_between_labels(tmp_path):
     put(tmp_path, "a/s1/1.png", "a/s1/2.png", "a/s2/1.png", "b/s1/1.png")
     times = [frame.time for frame in Folder(tmp_path, rate=4)]
-    assert times == pytest.approx([0, 0.25, 0.5, 0.75])
+    assert times == pytest.approx([0, 0.25, 0.5, 0.75 + 0.5])
 
 
 def test_a_folder_can_be_watched_twice(tmp_path):
@@ -287,3 +287,10 @@ def test_a_mac_has_a_camera(monkeypatch):
 def test_no_word_at_all_opens_the_default(monkeypatch):
     monkeypatch.setattr(sources, "default_source", lambda: "virtual:3")
     assert open_source(None, size=(64, 48)).scene.seed == 3
+
+
+def test_a_file_without_a_single_frame_is_an_error(tmp_path):
+    path = tmp_path / "film.jpg"
+    path.write_text("hi")
+    with pytest.raises(SourceError, match=r"film\.jpg: not"), Video(path) as video:
+        list(video)

@@ -50,14 +50,24 @@ def test_own_pictures_are_taught_exported_run_and_shown(make_data, tmp_path):
     assert len(list(data.rglob("*.jpg"))) == 48  # the user's own are all still there
 
 
-def test_one_session_a_label_is_one_line_and_nothing_is_made(make_data, tmp_path):
+def test_one_picture_a_label_is_one_line_and_nothing_is_made(make_data, tmp_path):
     arguments = ["demo", make_data(sessions=1, pictures=1), "-o", tmp_path / "out"]
     done = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="trainer")
     assert (done.exit_code, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("trainer: ")
-    assert "only one session" in line
+    assert "one picture a label leaves nothing to show" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_one_session_a_label_shows_its_end_and_says_that_this_flatters(make_data, tmp_path):
+    data = make_data(sessions=1, pictures=12)
+    stage = _own_stage(data, tmp_path / "out")
+    taught = {picture.path.name for picture in stage.dataset.pictures}
+    assert len(taught) == 9
+    assert "flatters" in stage.about
+    shown = list((tmp_path / "out" / "stream").rglob("*.*"))
+    assert len(shown) == 3 * len(stage.dataset.labels)
 
 
 @pytest.mark.parametrize("labels", [("palm",), ()])

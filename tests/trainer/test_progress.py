@@ -143,3 +143,24 @@ def test_counting_and_training_one_after_the_other_share_no_line():
     assert "epoch" not in read
     assert "reading" not in out.getvalue()[len(read) :]
     assert "epoch 3/3" in out.getvalue().split("\r")[-1]
+
+
+def test_a_second_run_is_named_in_plain_lines():
+    file = StringIO()
+    with progress_bar(Console(file=file)) as show:
+        walk(show, epochs=3, of=40)
+        walk(show, epochs=2, of=2)
+    lines = file.getvalue().splitlines()
+    assert lines[0].startswith("epoch 3/40: ")
+    assert lines[-1].startswith("all pictures, epoch 2/2: ")
+
+
+def test_a_second_run_has_a_bar_of_its_own():
+    file = StringIO()
+    console = Console(file=file, force_terminal=True, width=120)
+    with progress_bar(console) as show:
+        walk(show, epochs=3, of=40)
+        walk(show, epochs=2, of=2)
+    last = file.getvalue()
+    assert "epoch 3/3" in last
+    assert "all pictures, epoch 2/2" in last
