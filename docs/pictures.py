@@ -34,7 +34,7 @@ class Screenshot(Console):
 
 
 def terminal() -> None:
-    screen = Screenshot(record=True, width=78, file=StringIO(), highlight=False)
+    screen = Screenshot(record=True, width=82, file=StringIO(), highlight=False)
     with TemporaryDirectory() as folder, chdir(folder):
         run_demo(None, Path("demo"), screen)
     svg = screen.export_svg(title="make demo")

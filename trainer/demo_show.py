@@ -15,7 +15,7 @@ from edge.events import Events
 if TYPE_CHECKING:
     from rich.console import Console
 
-BAR = 12
+BAR = 8
 """Characters of a full confidence bar."""
 
 
@@ -85,9 +85,10 @@ class Show:
         row.append(f" {confidence:4.0%}  ")
         for on in line["pins"].values():
             row.append("●" if on else "○", style="bold red" if on else "bright_black")
-        for pin in changes:
-            on = line["pins"][pin]
-            row.append(f"  GPIO{pin} {'on' if on else 'off'}", style="bold red" if on else "")
+        for state, style in ((True, "bold red"), (False, "")):
+            pins = [f"GPIO{pin}" for pin in changes if line["pins"][pin] is state]
+            if pins:
+                row.append(f"  {' '.join(pins)} {'on' if state else 'off'}", style=style)
         if line["truth"] not in {None, line["label"]}:
             row.append(f"  shown: {line['truth']}", style="yellow")
         return row
