@@ -34,8 +34,8 @@ def test_own_pictures_are_taught_exported_run_and_shown(make_data, tmp_path):
     done = demo(data, "-o", folder)
     assert done.returncode == 0, done.stderr
     out = done.stdout
-    assert "GPIO17 on" in out
-    assert "GPIO17 off" in out
+    assert "GPIO17 GPIO18 on" in out
+    assert "GPIO17 GPIO18 off" in out
     for part in ("accuracy", "trained in", "speed", "decisions", "24 pictures of sessions"):
         assert part in out
     assert "\x1b" not in out + done.stderr
