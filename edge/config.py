@@ -112,24 +112,24 @@ def read_config(path: str | Path) -> Config:
     return Config(
         path=path,
         model=path.parent / top.model,
-        source=_found_from(path.parent, top.source),
+        source=_found_from(path, top.source),
         when=when,
         decide=_checked_decide(path, top.decide),
     )
 
 
-def _found_from(folder: Path, source: str | None) -> str | None:
+def _found_from(path: Path, source: str | None) -> str | None:
     """Return a source as seen from `edge.toml`'s folder, as the model is, if it is a path there."""
     if source is None:
         return None
-    path = folder / source
+    there = path.parent / source
     with suppress(OSError, ValueError):
-        if path.exists():
-            return str(path)
+        if there.exists():
+            return str(there)
     kind = source.partition(":")[0]
     if kind not in KINDS and "/" not in source and "." not in source:
         hint = did_you_mean(kind, KINDS)
-        raise ConfigError(f"{folder / 'edge.toml'}: source: there is no '{source}'{hint}")
+        raise ConfigError(f"{path}: source: there is no '{source}'{hint}")
     return source
 
 
@@ -153,7 +153,7 @@ def _toml_hint(text: bytes, problem: Exception) -> str:
     found = re.search(r"at line (\d+)", str(problem))
     if not found:
         return ""
-    line = text.decode().splitlines()[int(found[1]) - 1].strip()[:60]
+    line = text.decode().split("\n")[int(found[1]) - 1].strip()[:60]
     return f': {line}  (text wants plain quotes: "model.onnx"; so does a label with a space)'
 
 

@@ -47,9 +47,10 @@ def export(taught: Taught, path: Path) -> Card:
     """
     model = _merge(taught)
     labels = taught.described.dataset.labels
-    images = [_shrink(_picture(taught, label)) for label in labels[:GOLDEN_FRAMES]]
-    _agree(model, taught, [_picture(taught, label) for label in labels[:COMPARED]])
-    card = _card(taught, images, _agree(model, taught, images))
+    whole = [_picture(taught, label) for label in labels[:COMPARED]]
+    images = [_shrink(image) for image in whole[:GOLDEN_FRAMES]]
+    results = _agree(model, taught, [*images, *whole])
+    card = _card(taught, images, results[: len(images)])
     _attach(model, {CARD_KEY: write_card(card), GOLDEN_KEY: pack_golden(images)})
     onnx.checker.check_model(model, full_check=True)
     _write(model.SerializeToString(), path)

@@ -78,6 +78,10 @@ class Learned:
         """Return logits, `[n, classes]`, of raw features `[n, features]`."""
         return self.network.logits(self.scaler(rows))
 
+    def probabilities(self, rows: NDArray[np.float32], temperature: float) -> Array:
+        """Return probabilities, `[n, classes]`, of raw features `[n, features]`."""
+        return softmax(self.logits(rows) / np.float32(temperature))
+
     def novelty(self, rows: NDArray[np.float32]) -> Array:
         """Return novelty, `[n]`, of raw features `[n, features]`."""
         return self.strangeness(self.network.hidden(self.scaler(rows)))
@@ -120,7 +124,7 @@ class Taught:
 
     def probabilities(self, rows: NDArray[np.float32]) -> Array:
         """Return what the exported model should say to raw features `[n, features]`."""
-        return softmax(self.learned.logits(rows) / np.float32(self.temperature))
+        return self.learned.probabilities(rows, self.temperature)
 
     def novelty(self, rows: NDArray[np.float32]) -> Array:
         """Return how strange the exported model should find raw features `[n, features]`."""
@@ -235,9 +239,8 @@ def _learn(
 def _calibrate(first: Learned, described: Described, spared: list[int]) -> tuple[float, HeldOut]:
     """Find out on the spared pictures how far to believe the network, and how good it is."""
     rows, targets = described.rows[spared, 0], described.targets[spared]
-    logits = first.logits(rows)
-    temperature = fit_temperature(logits, targets)
-    probabilities = softmax(logits / np.float32(temperature))
+    temperature = fit_temperature(first.logits(rows), targets)
+    probabilities = first.probabilities(rows, temperature)
     sessions = {described.dataset.pictures[index].session for index in spared}
     return temperature, HeldOut(targets, probabilities, first.novelty(rows), len(sessions))
 
@@ -255,7 +258,7 @@ def _taught(
 ) -> Taught:
     """Choose the thresholds, and put everything together."""
     own = described.rows[:, 0]
-    familiar = softmax(exported.logits(own) / np.float32(temperature))
+    familiar = exported.probabilities(own, temperature)
     novelty = exported.novelty(own)
     if held_out is None:
         thresholds = pick_thresholds(familiar, novelty)

@@ -316,3 +316,15 @@ def test_a_source_beside_edge_toml_is_found_from_anywhere(tmp_path):
     (tmp_path / "clips").mkdir()
     (tmp_path / "edge.toml").write_text("source = 'clips'")
     assert read_config(tmp_path / "edge.toml").source == str(tmp_path / "clips")
+
+
+def test_a_bad_source_is_named_in_the_file_it_stands_in(tmp_path):
+    path = tmp_path / "kitchen.toml"
+    path.write_text("source = 'webcm:0'")
+    with pytest.raises(ConfigError, match=r"kitchen\.toml: source: "):
+        read_config(path)
+
+
+@pytest.mark.parametrize("text", ["a = [1,\n", "a = 1\n[", "a = 1\n[x]\nb =\n", "\x0c\na = 1"])
+def test_a_mistake_on_any_line_up_to_the_last_is_one_line(write, text):
+    assert complaint(write(text)).startswith("not valid TOML: ")
