@@ -33,7 +33,7 @@ $(VENV)/python:
 
 $(VENV)/laptop: $(VENV)/python pyproject.toml constraints.txt
 	@echo "installing what the laptop needs; once, about a minute"
-	@$(PIP) --editable '.[laptop]'
+	@$(PIP) --editable '.[laptop,backbone]'
 	@touch $@
 
 # picamera2 runs on a Pi only; its source is here for tests that check our calls against it.

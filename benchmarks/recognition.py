@@ -16,11 +16,12 @@ from statistics import mean
 
 import numpy as np
 
-from trainer.dataset import Dataset, read_dataset, split
+from trainer.dataset import Dataset, read_dataset
 from trainer.describe import describe
 from trainer.errors import DataError
 from trainer.features import Features, make_features
 from trainer.recipe import teach
+from trainer.splits import split
 
 TESTED = 60
 """Pictures of a label to test on, at most: more change a figure little and take long."""

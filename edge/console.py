@@ -40,6 +40,7 @@ class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
+    group_class = type  # groups in it are such groups, too
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""Copies of a picture as the same fixed camera might have taken it a moment later."""
+"""Copies of a picture: as the same fixed camera might have taken it, and as nothing at all."""
 
 from __future__ import annotations
 
@@ -8,21 +8,32 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edge.frame import Image
 
-ROTATION = 15.0
+VERSION = "2"
+"""Changes with anything below, so that kept features of older copies are not taken for these."""
+ROTATION = 20.0
 """Degrees, either way."""
-SCALE = 0.2
-SHIFT = 0.1
+SCALE = 0.25
+SHIFT = 0.15
 """Of the picture's sides."""
-GAMMA = 1.6
-TINT = 0.1
+SLANT = 0.05
+"""Of the picture's sides: how far each corner may move by itself, as seen from elsewhere."""
+GAMMA = 2.0
+CONTRAST = 0.25
+BRIGHTNESS = 16.0
+"""Of 255, either way."""
+TINT = 0.2
+BLUR = 1.5
+"""Standard deviation, pixels; one copy in three."""
 NOISE = 8.0
 """Standard deviation, of 255."""
 
 
 def augment(image: Image, rng: np.random.Generator) -> Image:
-    """Return a changed copy: turned, scaled, shifted, in another light, with noise.
+    """Return a changed copy: turned, scaled, shifted, slanted, in another light, with noise.
 
     Never mirrored: left and right are different gestures to a fixed camera.
 
@@ -33,16 +44,43 @@ def augment(image: Image, rng: np.random.Generator) -> Image:
     Returns:
         uint8, of the same shape.
     """
-    return _relight(_move(image, rng), rng)
+    moved = _move(image, rng)
+    if rng.random() < 1 / 3:
+        moved = np.asarray(cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.3, BLUR)), np.uint8)
+    return _relight(moved, rng)
+
+
+def scramble(image: Image, rng: np.random.Generator) -> Image:
+    """Return a picture of nothing that was taught, in the same room and the same light.
+
+    Either its tiles have changed places, so that no gesture is left of what shows one; or it is one
+    of its corners, enlarged, where most often only the room is. A network that has to tell these
+    from the gestures learns what an unknown thing is like: outlier exposure, Hendrycks et al.,
+    "Deep Anomaly Detection with Outlier Exposure", ICLR 2019; tiles in disorder, Noroozi and
+    Favaro, "Unsupervised Learning by Solving Jigsaw Puzzles", ECCV 2016.
+
+    Args:
+        image: uint8 `[height, width, 3]`.
+        rng: where the randomness comes from.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    changed = _shuffle_tiles(image, rng) if rng.random() < 2 / 3 else _enlarge_corner(image, rng)
+    return augment(changed, rng)
 
 
 def _move(image: Image, rng: np.random.Generator) -> Image:
     height, width = image.shape[:2]
     turn = rng.uniform(-ROTATION, ROTATION)
-    scale = rng.uniform(1 - SCALE, 1 + SCALE)
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, scale)
-    matrix[:, 2] += rng.uniform(-SHIFT, SHIFT, 2) * np.array([width, height])
-    moved = cv2.warpAffine(
+    scale = (1 + SCALE) ** rng.uniform(-1, 1)
+    matrix = np.eye(3)
+    matrix[:2] = cv2.getRotationMatrix2D((width / 2, height / 2), turn, scale)
+    matrix[:2, 2] += rng.uniform(-SHIFT, SHIFT, 2) * np.array([width, height])
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    slant = rng.uniform(-SLANT, SLANT, (4, 2)) * np.array([width, height])
+    matrix = matrix @ cv2.getPerspectiveTransform(corners, (corners + slant).astype(np.float32))
+    moved = cv2.warpPerspective(
         image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
     return np.asarray(moved, dtype=np.uint8)
@@ -51,9 +89,37 @@ def _move(image: Image, rng: np.random.Generator) -> Image:
 def _relight(image: Image, rng: np.random.Generator) -> Image:
     gamma = GAMMA ** rng.uniform(-1, 1)
     curve = np.float32(255) * np.linspace(0, 1, 256, dtype=np.float32) ** np.float32(gamma)
+    contrast, brightness = rng.uniform(1 - CONTRAST, 1 + CONTRAST), rng.uniform(-1, 1) * BRIGHTNESS
+    curve = (curve - 127.5) * np.float32(contrast) + np.float32(127.5 + brightness)
     tint = rng.uniform(1 - TINT, 1 + TINT, 3).astype(np.float32)
     table = curve[:, None] * tint  # (256, 3): one look-up a channel
-    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, NOISE))
-    lit = np.stack([table[image[..., c], c] for c in range(3)], axis=-1) + noise
+    noise: NDArray[np.float32] = rng.standard_normal(image.shape, dtype=np.float32)
+    lit = np.stack([table[image[..., c], c] for c in range(3)], axis=-1)
+    lit += noise * np.float32(rng.uniform(0, NOISE))
     changed: Image = np.clip(lit, 0, 255).astype(np.uint8)
     return changed
+
+
+def _shuffle_tiles(image: Image, rng: np.random.Generator) -> Image:
+    """Cut a picture into 2 x 2 to 6 x 6 tiles and put them back in another order."""
+    side = int(rng.choice([2, 3, 4, 6]))
+    height, width = image.shape[:2]
+    if min(height, width) < side:
+        return image
+    tall, wide = height // side, width // side
+    changed = image.copy()
+    places = [(row * tall, column * wide) for row in range(side) for column in range(side)]
+    for (to_y, to_x), index in zip(places, rng.permutation(len(places)), strict=True):
+        y, x = places[index]
+        changed[to_y : to_y + tall, to_x : to_x + wide] = image[y : y + tall, x : x + wide]
+    return changed
+
+
+def _enlarge_corner(image: Image, rng: np.random.Generator) -> Image:
+    """Return a quarter to a half of a picture's sides, from one of its corners, as large as it."""
+    height, width = image.shape[:2]
+    share = rng.uniform(0.25, 0.45)
+    tall, wide = max(1, round(height * share)), max(1, round(width * share))
+    y, x = rng.choice([0, height - tall]), rng.choice([0, width - wide])
+    corner = image[y : y + tall, x : x + wide]
+    return np.asarray(cv2.resize(corner, (width, height)), np.uint8)

@@ -20,6 +20,8 @@ WRONG = 0.05
 REACHED = 0.9
 """Share of the taught pictures that must be sure enough."""
 STRANGE = 0.99
+"""Share of the taught pictures that must not be strange, with room to spare."""
+KEPT = 0.95
 """Share of the held-out pictures that must not be strange."""
 
 
@@ -81,31 +83,34 @@ def fit_temperature(logits: Array, targets: NDArray[np.int64]) -> float:
 def pick_thresholds(
     familiar: Array,
     novelty: Array,
-    held_out: tuple[Array, NDArray[np.int64]] | None = None,
+    held_out: tuple[Array, NDArray[np.int64], Array] | None = None,
 ) -> Thresholds:
     """Choose how sure is sure enough, and how strange is too strange.
 
-    `enter` is where at most 5 % of all the held-out pictures are both wrong and surer, between 0.5
-    (below it, another label could be as likely) and 0.7 (the decider's window and hold do the
-    rest). But nine in ten of the taught pictures must reach it: a device that is never sure enough
-    is no device, and how often it errs elsewhere the accuracy says. `leave` is two thirds of it.
-    `novelty` is half again what 99 % stay below.
+    `novelty` is what 95 % of the held-out pictures stay below, or, where no session could be held
+    out, half again what 99 % of the taught ones do.
+
+    `enter` is where at most 5 % of all the held-out pictures are wrong, surer, and not strange:
+    between 0.5 (below it, another label could be as likely) and 0.7 (the decider's window and hold
+    do the rest). But nine in ten of the taught pictures must reach it: a device that is never sure
+    enough is no device, and how often it errs elsewhere the card says. `leave` is two thirds of it.
 
     Args:
         familiar: `[n, classes]`, the exported network's probabilities for the taught pictures.
-        novelty: `[m]`, of pictures that are not strange.
-        held_out: probabilities `[k, classes]` for pictures not trained on, and the indices `[k]` of
-            their labels; None where there are none.
+        novelty: `[n]`, what it finds strange about them.
+        held_out: probabilities `[k, classes]` for pictures not trained on, the indices `[k]` of
+            their labels, and how strange they were found, `[k]`; None where there are none.
     """
     enter = 0.6
+    strange = 1.5 * float(np.quantile(novelty, STRANGE))
     if held_out is not None:
-        probabilities, targets = held_out
-        wrong = np.sort(probabilities.max(axis=1)[probabilities.argmax(axis=1) != targets])[::-1]
+        probabilities, targets, unseen = held_out
+        strange = float(np.quantile(unseen, KEPT))
+        false = (probabilities.argmax(axis=1) != targets) & (unseen <= strange)
+        wrong = np.sort(probabilities.max(axis=1)[false])[::-1]
         allowed = int(WRONG * len(targets))
         enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, 0.5, 0.7))
     enter = min(enter, float(np.quantile(familiar.max(axis=1), 1 - REACHED)))
     return Thresholds(
-        enter=round(enter, 3),
-        leave=round(enter * 2 / 3, 3),
-        novelty=round(1.5 * float(np.quantile(novelty, STRANGE)), 4),
+        enter=round(enter, 3), leave=round(enter * 2 / 3, 3), novelty=round(strange, 4)
     )

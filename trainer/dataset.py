@@ -1,13 +1,10 @@
-"""Folders of pictures: labels, sessions, and splits that never cut a session in two."""
+"""Folders of pictures: labels, sessions, and which picture belongs to which."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from edge.card import BACKGROUND
 from edge.pictures import find_pictures, natural_key
@@ -102,43 +99,6 @@ def check_teachable(dataset: Dataset) -> None:
             if labels
             else f"{dataset.root}: no picture could be read"
         )
-
-
-def split(dataset: Dataset, *, share: float = 0.25, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Divide pictures into training and validation, a session wholly on one side.
-
-    A session that several labels share by name is one recording, and stays together. Every label
-    keeps a session to train on, so a label with just one has no pictures for validation.
-
-    Args:
-        dataset: the pictures.
-        share: of each label's pictures to aim for in validation.
-        seed: which sessions.
-
-    Returns:
-        Indices into `dataset.pictures`: training, validation (perhaps empty).
-    """
-    members: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for picture in dataset.pictures:
-        members[picture.session][picture.label] += 1
-    total = dataset.counts()
-    left = {label: len(sessions) for label, sessions in dataset.sessions().items()}
-    held = dict.fromkeys(total, 0)
-    chosen: set[str] = set()
-    sessions = sorted(members, key=natural_key)
-    for index in np.random.default_rng(seed).permutation(len(sessions)):
-        session = sessions[index]
-        labels = members[session]
-        spare = all(left[label] > 1 for label in labels)
-        wanted = any(held[label] < share * total[label] for label in labels)
-        if spare and wanted:
-            chosen.add(session)
-            for label, count in labels.items():
-                left[label] -= 1
-                held[label] += count
-    train = [i for i, picture in enumerate(dataset.pictures) if picture.session not in chosen]
-    validation = [i for i, picture in enumerate(dataset.pictures) if picture.session in chosen]
-    return train, validation
 
 
 def _read_label(folder: Path, notes: list[str]) -> list[Picture]:

@@ -20,7 +20,7 @@ from rich.text import Text
 from edge.card import BACKGROUND
 from edge.errors import HandwaveError
 from edge.virtual import LABELS, Scene, draw
-from trainer.dataset import Dataset, check_teachable, read_dataset, split
+from trainer.dataset import Dataset, check_teachable, read_dataset
 from trainer.demo_show import Show
 from trainer.errors import DataError
 from trainer.export import export
@@ -28,6 +28,7 @@ from trainer.features import make_features
 from trainer.plots import plot_confusion, plot_loss
 from trainer.progress import counting_bar, progress_bar
 from trainer.recipe import teach
+from trainer.splits import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ def run_demo(data: Path | None, folder: Path, console: Console | None = None) ->
     )
     start = time.perf_counter()
     with counting_bar("reading pictures") as reading, progress_bar() as progress:
-        taught = teach(stage.dataset, make_features("auto"), reading=reading, progress=progress)
+        taught = teach(stage.dataset, make_features("edges"), reading=reading, progress=progress)
     seconds = time.perf_counter() - start
 
     card = export(taught, folder / "model.onnx")

@@ -1,12 +1,11 @@
-"""From picture files to rows of features, with augmented copies, on all cores."""
+"""From picture files to rows of features, with altered copies, on all cores."""
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -14,11 +13,13 @@ from numpy.typing import NDArray
 
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from trainer.augment import augment
+from trainer.augment import VERSION, augment, scramble
+from trainer.cache import FeatureCache, digest
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from trainer.dataset import Dataset, Picture
     from trainer.features import Features
@@ -35,6 +36,10 @@ class Described:
     """Only the pictures that could be read."""
     rows: NDArray[np.float32]
     """float32 `[pictures, 1 + copies, features]`; the first of each picture is its own."""
+    scraps: NDArray[np.float32]
+    """float32 `[pictures, scraps, features]`: of what is left of each picture when scrambled."""
+    widths: dict[str, int]
+    """How many of the features, in order, each kind has that they are joined from."""
     unreadable: list[str]
     """One line for each picture that was skipped."""
     size: tuple[int, int]
@@ -46,44 +51,90 @@ class Described:
         index = {label: number for number, label in enumerate(self.dataset.labels)}
         return np.array([index[picture.label] for picture in self.dataset.pictures])
 
+    def only(self, features: Features) -> Described:
+        """Return the same with some of the kinds alone."""
+        starts = dict(zip(self.widths, np.cumsum([0, *self.widths.values()]), strict=False))
+        names = [part.name for part in features.parts]
+        if names == list(self.widths):
+            return self
+        columns = np.concatenate([starts[n] + np.arange(self.widths[n]) for n in names])
+        return replace(
+            self,
+            rows=self.rows[..., columns],
+            scraps=self.scraps[..., columns],
+            widths={name: self.widths[name] for name in names},
+        )
+
 
 def describe(
     dataset: Dataset,
     features: Features,
     *,
     copies: int = 0,
-    seed: int = 0,
+    scraps: int = 0,
+    cache: FeatureCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Described:
-    """Read every picture and run it, and augmented copies of it, through the features' graph.
+    """Read every picture and run it, and altered copies of it, through the features' graphs.
 
-    Only one picture a core is held in memory at a time. A picture's copies depend on the seed and
-    on its own content, not on its neighbours.
+    Only one picture a core is held in memory at a time. A picture's copies depend on its own
+    content alone, so that they can be kept: what is in the cache is not computed again.
 
     Args:
         dataset: what to read.
-        features: the graph.
+        features: the graph, or several joined.
         copies: augmented copies a picture.
-        seed: of the augmentation.
+        scraps: scrambled copies a picture, which show nothing any more.
+        cache: where features are kept; None keeps none.
         progress: called with how many of how many pictures are done.
 
     Raises:
         DataError: a class of which no picture could be read.
     """
+    kept = cache or FeatureCache(None)
 
     def one(picture: Picture) -> _Read | str:
         try:
-            image = read_picture(picture.path)
+            return _describe(picture.path, features, copies, scraps, kept)
         except PictureError as problem:
             return str(problem)
-        rng = np.random.default_rng([seed, zlib.crc32(image.tobytes())])
-        several = [image, *(augment(image, rng) for _ in range(copies))]
-        return np.stack([features(each) for each in several]), (image.shape[1], image.shape[0])
 
-    return _gather(dataset, _on_all_cores(one, dataset.pictures, progress))
+    read = _on_all_cores(one, dataset.pictures, progress)
+    widths = {part.name: part.size for part in features.parts}
+    return _gather(dataset, read, 1 + copies, widths)
 
 
-def _gather(dataset: Dataset, read: list[_Read | str]) -> Described:
+def _describe(
+    path: Path, features: Features, copies: int, scraps: int, cache: FeatureCache
+) -> _Read:
+    """Return a picture's rows, `[1 + copies + scraps, features]`, and its `(width, height)`."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        content = b""  # reading it as a picture says what is wrong
+    what = f"{VERSION} {copies} {scraps}"
+    keys = [digest(part.digest, content, what) for part in features.parts]
+    found = [cache.get(key) for key in keys]
+    several: list[NDArray[np.uint8]] = []
+    for number, part in enumerate(features.parts):
+        if found[number] is not None:
+            continue
+        if not several:
+            image = read_picture(path)
+            rng = np.random.default_rng(list(digest(content)))
+            several = [image, *(augment(image, rng) for _ in range(copies))]
+            several += [scramble(image, rng) for _ in range(scraps)]
+        rows = np.stack([part(each) for each in several])
+        size = (several[0].shape[1], several[0].shape[0])
+        cache.put(keys[number], rows, size)
+        found[number] = rows, size
+    known = [one for one in found if one is not None]
+    return np.concatenate([rows for rows, _ in known], axis=1), known[0][1]
+
+
+def _gather(
+    dataset: Dataset, read: list[_Read | str], own: int, widths: dict[str, int]
+) -> Described:
     """Put what could be read side by side, and what could not into words."""
     unreadable = [line for line in read if isinstance(line, str)]
     good = [one for one in read if not isinstance(one, str)]
@@ -95,7 +146,9 @@ def _gather(dataset: Dataset, read: list[_Read | str]) -> Described:
         raise DataError(f"{dataset.root}: no picture of '{min(gone)}' could be read; add some")
     rows = np.stack([rows for rows, _ in good])
     size = Counter(size for _, size in good).most_common(1)[0][0]
-    return Described(dataset.without(skipped), rows, unreadable, size)
+    return Described(
+        dataset.without(skipped), rows[:, :own], rows[:, own:], widths, unreadable, size
+    )
 
 
 def _on_all_cores(

@@ -7,20 +7,24 @@ exporter puts it in front of the two layers: laptop and Pi cannot disagree.
 
 from __future__ import annotations
 
+import hashlib
+import time
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, parser
+from onnx import compose, helper, numpy_helper, parser
 
 from edge.classifier import open_session
-from edge.errors import did_you_mean
+from edge.errors import HandwaveError, did_you_mean
+from edge.files import read_bounded
 from trainer.errors import DataError
 from trainer.parts import PATCH, load_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
@@ -32,7 +36,12 @@ Constants: TypeAlias = "Mapping[str, NDArray[np.floating] | np.floating]"
 OPSET = 18
 """The first with an antialiasing Resize; see docs/decisions/0002-onnx-versions.md."""
 IR_VERSION = 8
-PLANNED = {"backbone", "hand", "face"}
+PLANNED = {"hand", "face"}
+AUTO = ("pixels", "edges", "backbone", "edges+backbone")
+"""What `auto` chooses among."""
+MAX_FEATURES_BYTES = 150_000_000
+TIMED = 15
+"""Frames that a speed is the median of."""
 
 # The whole picture, squeezed to a square, then averaged down: antialiasing makes the result depend
 # on what is seen, not on the camera's resolution.
@@ -78,11 +87,13 @@ class Features:
     Args:
         name: what the user calls it, and what the card says.
         model: a graph from `image` to `features`.
+        parts: the kinds that these are joined from; none: they are one kind.
     """
 
-    def __init__(self, name: str, model: onnx.ModelProto) -> None:
+    def __init__(self, name: str, model: onnx.ModelProto, parts: Sequence[Features] = ()) -> None:
         self.name = name
         self.model = model
+        self.parts = tuple(parts) or (self,)
 
     @cached_property
     def _session(self) -> InferenceSession:
@@ -94,6 +105,28 @@ class Features:
         """How many numbers a picture becomes."""
         return int(self(np.zeros((8, 8, 3), np.uint8)).size)
 
+    @cached_property
+    def file_size(self) -> int:
+        """Bytes of the graph."""
+        return int(self.model.ByteSize())
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Tells one graph from any other."""
+        content = self.model.SerializeToString(deterministic=True)
+        return hashlib.blake2b(content, digest_size=20).digest()
+
+    @cached_property
+    def milliseconds(self) -> float:
+        """Processor time that a 320 x 240 frame takes here, in one thread."""
+        frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+        times = []
+        for _ in range(TIMED + 2):
+            start = time.thread_time()
+            self(frame)
+            times.append(time.thread_time() - start)
+        return 1000 * float(np.median(times[2:]))
+
     def __call__(self, image: Image) -> NDArray[np.float32]:
         """Return the features, float32 `[n]`, of a uint8 `[height, width, 3]` picture."""
         features: NDArray[np.float32] = self._session.run(["features"], {"image": image})[0]
@@ -101,18 +134,101 @@ class Features:
 
 
 def make_features(name: str) -> Features:
-    """Return the features that `--features` names.
+    """Return the features that `--features` names: a kind, kinds joined by `+`, or an ONNX file.
 
     Raises:
-        DataError: there are none of that name.
+        DataError: there are none of that name, their weights are not here, or the file is none.
     """
-    name = "edges" if name == "auto" else name
+    if name.endswith(".onnx"):
+        return _embedding(Path(name))
+    if "+" in name:
+        return join([make_features(part.strip()) for part in name.split("+")])
     if name not in KINDS:
         if name in PLANNED:
             known = ", ".join(["auto", *KINDS])
             raise DataError(f"--features {name}: not built yet; there is: {known}")
         raise DataError(f"--features {name}: not known{did_you_mean(name, ['auto', *KINDS])}")
     return Features(name, KINDS[name]())
+
+
+def join(parts: Sequence[Features]) -> Features:
+    """Return features that are several kinds side by side, in one graph.
+
+    Raises:
+        DataError: the same kind twice.
+    """
+    names = [part.name for part in parts]
+    if len(set(names)) < len(names):
+        raise DataError(f"--features {'+'.join(names)}: the same kind twice; name each once")
+    if len(parts) == 1:
+        return parts[0]
+    graphs = [compose.add_prefix(part.model, f"{part.name}/").graph for part in parts]
+    nodes, constants = [], []
+    for graph, part in zip(graphs, parts, strict=True):
+        for node in graph.node:  # all of them look at the one picture
+            node.input[:] = ["image" if i == f"{part.name}/image" else i for i in node.input]
+        nodes += list(graph.node)
+        constants += list(graph.initializer)
+    outputs = [f"{part.name}/features" for part in parts]
+    nodes.append(helper.make_node("Concat", outputs, ["features"], axis=0))
+    first = parts[0].model.graph
+    joined = helper.make_graph(nodes, "features", first.input, first.output, constants)
+    joined.output[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    model = helper.make_model(
+        joined, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return Features("+".join(names), model, parts)
+
+
+def candidates() -> tuple[list[Features], list[str]]:
+    """Return the features that `auto` measures, and in words why others are not among them."""
+    made: dict[str, Features] = {}
+    missing: list[str] = []
+    for name in AUTO:
+        try:
+            parts = [made.get(part) or make_features(part) for part in name.split("+")]
+        except DataError as problem:
+            if "+" not in name:
+                missing.append(str(problem))
+            continue
+        made[name] = join(parts)
+    return list(made.values()), missing
+
+
+def _embedding(path: Path) -> Features:
+    """Return somebody's own ONNX embedding, if it is one that can go in front of the network.
+
+    Raises:
+        DataError: it cannot be read, or its input or output is another.
+    """
+    content = read_bounded(
+        path, MAX_FEATURES_BYTES, what="features", missing="no such file", error=DataError
+    )
+    try:
+        model = onnx.load_model_from_string(content)
+        onnx.checker.check_model(model)
+    except Exception:  # noqa: BLE001  (protobuf's and the checker's errors have no other base)
+        raise DataError(f"{path}: damaged, or no ONNX file") from None
+    opset = next((entry.version for entry in model.opset_import if not entry.domain), 0)
+    inputs = [value.name for value in model.graph.input]
+    outputs = [value.name for value in model.graph.output]
+    if inputs != ["image"] or outputs != ["features"] or opset != OPSET:
+        raise DataError(
+            f"{path}: needs one input 'image', uint8 [height, width, 3], one output 'features', "
+            f"float32 [n], and opset {OPSET}; it has {inputs}, {outputs} and opset {opset}"
+        )
+    model.ir_version = IR_VERSION
+    kind = Features(path.stem.replace("+", "-"), model)
+    try:
+        got = kind(np.zeros((48, 64, 3), np.uint8))
+    except HandwaveError as problem:
+        raise DataError(str(problem)) from None
+    except Exception:  # noqa: BLE001  (onnxruntime's errors have no other base)
+        raise DataError(f"{path}: does not run on a uint8 [48, 64, 3] picture") from None
+    if got.ndim != 1 or got.dtype != np.float32:
+        raise DataError(f"{path}: gives {got.dtype} {list(got.shape)}; float32 [n] is needed")
+    return kind
 
 
 def pixels(side: int = 32) -> onnx.ModelProto:
@@ -190,7 +306,24 @@ def _gradients(directions: int) -> Constants:
     return {"slopes_of": filters, "noise": np.float32(0.01), "floor": np.float32(1e-4)}
 
 
-KINDS: dict[str, Callable[[], onnx.ModelProto]] = {"pixels": pixels, "edges": edges}
+def pretrained() -> onnx.ModelProto:
+    """Return the first 13 blocks of EfficientNet-Lite0 over 128 x 128 pixels, in 3 x 3 places.
+
+    docs/decisions/0011-backbone.md says why these.
+
+    Raises:
+        DataError: its weights are not here.
+    """
+    from trainer.backbone import backbone
+
+    return backbone(side=128, blocks=13, pool=(3,))
+
+
+KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
+    "pixels": pixels,
+    "edges": edges,
+    "backbone": pretrained,
+}
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: red, green and blue in brightness
 

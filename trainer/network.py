@@ -125,7 +125,9 @@ class Network:
             right = logits.argmax(axis=1) == Y.argmax(axis=1)
         return loss, float(right.mean())
 
-    def gradients(self, X: Array, Y: Array, mask: Array | None = None) -> tuple[float, Parameters]:
+    def gradients(
+        self, X: Array, Y: Array, mask: Array | None = None, *, out: Parameters | None = None
+    ) -> tuple[float, Parameters]:
         """Return the mean loss and its slope along every parameter, by backpropagation.
 
         Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors".
@@ -135,6 +137,7 @@ class Network:
             Y: targets, (n, classes), as for `loss`.
             mask: what each hidden value is multiplied by, (n, hidden), for dropout: see
                 `dropout_mask`.
+            out: where the gradients go; None: into new arrays.
 
         Returns:
             The loss, and the gradients with the parameters' names and shapes.
@@ -146,15 +149,17 @@ class Network:
 
         # logits = kept @ W2 + b2. A weight carries its hidden unit's value to its class, so its
         # slope is value times error, summed over pictures; a bias always carries 1.
-        dW2 = kept.T @ dlogits  # (hidden, classes)
+        slopes = out or {name: np.empty_like(array) for name, array in self.parameters.items()}
+        np.matmul(kept.T, dlogits, out=slopes["W2"])  # (hidden, classes)
         dZ = dlogits @ self.parameters["W2"].T  # (n, hidden): each unit's share of the blame
         if mask is not None:
             dZ *= mask  # a dropped unit said nothing: no blame
         dZ *= _ACTIVATIONS[self.activation].slope(H)  # from values back to weighted sums
-        dW1 = X.T @ dZ  # (inputs, hidden): the same rule as for W2, one layer down
-
-        slopes = {"W1": dW1, "b1": dZ.sum(axis=0), "W2": dW2, "b2": dlogits.sum(axis=0)}
-        return loss, {name: slopes[name] for name in self.parameters}
+        np.matmul(X.T, dZ, out=slopes["W1"])  # (inputs, hidden): as for W2, one layer down
+        if "b1" in slopes:
+            dZ.sum(axis=0, out=slopes["b1"])
+            dlogits.sum(axis=0, out=slopes["b2"])
+        return loss, slopes
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take over copies of these parameters, at once or not at all.

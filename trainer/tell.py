@@ -26,16 +26,25 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def say_choice(taught: Taught) -> None:
+    """Show what features there were to choose from, and say why these were taken."""
+    if len(taught.candidates) == 1:
+        return
+    table = Table("features", box=box.SIMPLE_HEAD)
+    for column in ("accuracy", "ms a frame", "kB"):
+        table.add_column(column, justify="right")
+    for one in taught.candidates:
+        style = "bold" if one.chosen else None
+        figures = (f"{one.milliseconds:.2f}", f"{one.bytes / 1000:.0f}")
+        table.add_row(escape(one.name), _percent(one.accuracy), *figures, style=style)
+    Console(stderr=True, highlight=False).print(table)
+    say(f"{taught.features.name}: {taught.why}")
+
+
 def say_end(taught: Taught) -> None:
     """Say why the training ended, and warn if the sessions held out went badly."""
-    history = taught.history
     if taught.interrupted:
         say("stopped early; kept the best network so far")
-    elif history.stopped == "patience" and history.best is not None:
-        say(
-            f"stopped after epoch {history.epochs[-1].number}: "
-            f"no better on the sessions held out since epoch {history.best.number}"
-        )
     guessing = 1 / len(taught.described.dataset.labels)
     if taught.held_out is not None and taught.held_out.accuracy < (1 + guessing) / 2:
         say(

@@ -5,19 +5,25 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from trainer.errors import TrainingError
 from trainer.network import Array, Network, Parameters, dropout_mask, smooth
 from trainer.optimisers import OPTIMISERS
+from trainer.rows import in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Examples: TypeAlias = tuple[Array, Array]
-"""Inputs X, (n, inputs), and targets Y, (n, classes)."""
+    from numpy.typing import NDArray
+
+    from trainer.rows import Rows
+
+MEASURED = 256
+"""Training pictures that are measured after every epoch, at most: measuring all of them would take
+a third as long as learning from them, for a figure that only tells how learning comes along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,8 @@ class Epoch:
     """One walk through the training pictures, and how good the network was at its end.
 
     Losses are the network's own (`Network.loss`), without smoothing or dropout, so that training
-    and validation compare. Accuracies are shares, 0 to 1.
+    and validation compare. Accuracies are shares, 0 to 1. On the validation pictures both are of
+    all; on the training pictures, of at most `MEASURED`, drawn once before learning begins.
     """
 
     number: int
@@ -67,10 +74,11 @@ class History:
 @np.errstate(over="ignore", invalid="ignore")  # learning that runs away: `_measure` says so
 def fit(
     network: Network,
-    X: Array,
+    X: Rows,
     Y: Array,
     *,
-    validation: Examples | None = None,
+    validation: tuple[Rows, Array] | None = None,
+    prepare: Callable[[Array], Array] | None = None,
     optimiser: Literal["adam", "momentum", "sgd"] = "adam",
     learning_rate: float = 1e-3,
     epochs: int = 100,
@@ -79,6 +87,7 @@ def fit(
     label_smoothing: float = 0.0,
     dropout: float = 0.0,
     patience: int | None = None,
+    keep: Literal["best", "last"] = "best",
     seed: int = 0,
     progress: Callable[[Epoch], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -92,9 +101,13 @@ def fit(
 
     Args:
         network: taught in place.
-        X: training inputs, (n, inputs); float32 for a float32 network saves a copy.
+        X: training inputs, (n, inputs): an array, or rows that need not fit in memory
+            (`trainer.rows.RowFile`); a batch of them is asked for at a time.
         Y: training targets, (n, classes); see `one_hot`.
         validation: inputs and targets that are only looked at.
+        prepare: what is done to each batch of inputs, (batch, inputs), before the network sees it,
+            validation's too: such as scaling, of rows too many to scale beforehand. It may change
+            them in place.
         optimiser: `"adam"`, `"momentum"` or `"sgd"`, plain gradient descent.
         learning_rate: how far a step goes.
         epochs: how often the training pictures are walked through, at most.
@@ -105,6 +118,8 @@ def fit(
         dropout: the share of hidden units that are silent at each step; see `dropout_mask`.
         patience: stop after this many epochs without a better one; None, or without validation:
             never.
+        keep: the weights of the best epoch, or of the last: where validation is what one reports,
+            it must not choose.
         seed: of the shuffling and the dropout; the same seed gives the same weights.
         progress: called at the end of every epoch.
         stop: asked before every step; returning True is as good as Ctrl-C, also from a thread.
@@ -125,11 +140,16 @@ def fit(
             "patience: at least 1, or None": patience is None or patience >= 1,
         }
     )
-    X, Y = _checked(network, X, Y, "training")
-    held_out = None if validation is None else _checked(network, *validation, "validation")
+    taught = _Examples.checked(network, X, Y, prepare, "training")
+    held_out = validation and _Examples.checked(network, *validation, prepare, "validation")
+    if held_out is not None:
+        held_out.check_finite()
+    soft = smooth(taught.Y, label_smoothing)
     learner = network.copy()
     update = OPTIMISERS[optimiser](learner.parameters, learning_rate, weight_decay)
+    learner.parameters = update.parameters
     rng = np.random.default_rng(seed)
+    sample = taught.some(MEASURED, rng)
 
     history = History()
     best: tuple[Epoch | None, Parameters] = None, network.parameters  # one name: they always match
@@ -137,14 +157,16 @@ def fit(
     began = time.perf_counter()
     try:
         for number in range(1, epochs + 1):
-            for x, y in _batches(X, Y, batch, rng, stop):
-                mask = dropout_mask((len(x), learner.sizes[1]), dropout, rng) if dropout else None
-                _, gradients = learner.gradients(x, smooth(y, label_smoothing), mask)
-                update.step(gradients)
-            measured = _measure(learner, (X, Y), held_out)
+            for rows in _batches(len(soft), batch, rng, stop):
+                mask = (
+                    dropout_mask((len(rows), learner.sizes[1]), dropout, rng) if dropout else None
+                )
+                learner.gradients(taught.inputs(rows), soft[rows], mask, out=update.gradients)
+                update.step()
+            measured = _measure(learner, taught, sample, held_out)
             epoch = Epoch(number, epochs, *measured, seconds=time.perf_counter() - began)
             history.epochs.append(epoch)
-            if epoch.beats(best[0]):
+            if keep == "last" or epoch.beats(best[0]):
                 best, waited = (epoch, learner.copy().parameters), 0
             else:
                 waited += 1
@@ -160,49 +182,97 @@ def fit(
     return history
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Examples:
+    """Pictures' inputs and targets, and what is done to inputs when they are needed."""
+
+    X: Rows
+    Y: Array
+    prepare: Callable[[Array], Array] | None
+    which: str
+    """Whose they are, for errors."""
+
+    @classmethod
+    def checked(
+        cls,
+        network: Network,
+        X: Rows,
+        Y: Array,
+        prepare: Callable[[Array], Array] | None,
+        which: str,
+    ) -> _Examples:
+        """Return what the network can learn from, or say what is wrong."""
+        Y = np.asarray(Y, network.dtype)
+        inputs, _, classes = network.sizes
+        if len(X.shape) != 2 or X.shape[1] != inputs or not X.shape[0]:
+            raise TrainingError(
+                f"{which} inputs: one row a picture, (n, {inputs}), are needed; there is {X.shape}"
+            )
+        if Y.shape != (X.shape[0], classes):
+            raise TrainingError(
+                f"{which} targets: one row a picture, {(X.shape[0], classes)}, are needed; there "
+                f"is {Y.shape}; one_hot() makes them from class indices"
+            )
+        if not np.isfinite(Y).all():
+            raise TrainingError(f"{which} targets: nan or infinity among them")
+        if network.output == "softmax" and not np.allclose(Y.sum(axis=1), 1, atol=1e-3):
+            raise TrainingError(f"{which} targets: for a softmax each row must sum to 1")
+        return cls(X, Y, prepare, which)
+
+    def inputs(self, rows: NDArray[np.int64]) -> Array:
+        """Return the inputs of these pictures, as the network is to see them."""
+        x = self.X[rows]
+        return np.asarray(x if self.prepare is None else self.prepare(x), self.Y.dtype)
+
+    def some(self, most: int, rng: np.random.Generator) -> _Examples:
+        """Return at most so many of them, in memory."""
+        rows = np.sort(rng.permutation(len(self.Y))[:most])
+        return _Examples(self.inputs(rows), self.Y[rows], None, self.which)
+
+    def evaluate(self, network: Network) -> tuple[float, float]:
+        """Return the network's mean loss and accuracy on all of them."""
+        n = len(self.Y)
+        loss = accuracy = 0.0
+        for rows in in_turn(n):
+            figures = network.evaluate(self.inputs(rows), self.Y[rows])
+            loss += figures[0] * (len(rows) / n)
+            accuracy += figures[1] * (len(rows) / n)
+        return loss, accuracy
+
+    def check_finite(self) -> None:
+        """Raise TrainingError if an input is not a number."""
+        for rows in in_turn(len(self.Y)):
+            if not np.isfinite(self.inputs(rows)).all():
+                raise TrainingError(
+                    f"{self.which} inputs: nan or infinity among them; look at the features"
+                )
+
+
 def _batches(
-    X: Array, Y: Array, batch: int, rng: np.random.Generator, stop: Callable[[], bool] | None
-) -> Iterator[Examples]:
-    """Yield every picture once, in a new order, unless told to stop."""
-    order = rng.permutation(len(X))
-    for start in range(0, len(X), batch):
+    n: int, batch: int, rng: np.random.Generator, stop: Callable[[], bool] | None
+) -> Iterator[NDArray[np.int64]]:
+    """Yield every picture's index once, in a new order, unless told to stop."""
+    order = rng.permutation(n)
+    for start in range(0, n, batch):
         if stop is not None and stop():
             raise KeyboardInterrupt
-        rows = order[start : start + batch]
-        yield X[rows], Y[rows]
+        yield order[start : start + batch]
 
 
 def _measure(
-    learner: Network, taught: Examples, held_out: Examples | None
+    learner: Network, taught: _Examples, sample: _Examples, held_out: _Examples | None
 ) -> tuple[float, float, float | None, float | None]:
-    """Return loss and accuracy on the training pictures, then on the validation pictures."""
-    loss, accuracy = learner.evaluate(*taught)
-    unseen = (None, None) if held_out is None else learner.evaluate(*held_out)
+    """Return loss and accuracy on some training pictures, then on the validation pictures."""
+    loss, accuracy = sample.evaluate(learner)
+    unseen = (None, None) if held_out is None else held_out.evaluate(learner)
     if not all(isfinite(figure) for figure in (loss, *unseen) if figure is not None):
+        # An infinite input has an infinite slope or none that is a number: one walk through them
+        # was enough to get here, and all who never do are spared another.
+        taught.check_finite()
         raise TrainingError(
             "training ran away: its loss is no longer a number; lower the learning rate"
         )
     return loss, accuracy, *unseen
-
-
-def _checked(network: Network, X: Array, Y: Array, which: str) -> Examples:
-    """Return X and Y as the network's own floats, or say what is wrong with them."""
-    X, Y = np.asarray(X, network.dtype), np.asarray(Y, network.dtype)
-    inputs, _, classes = network.sizes
-    if X.ndim != 2 or X.shape[1] != inputs or not len(X):
-        raise TrainingError(
-            f"{which} inputs: one row a picture, (n, {inputs}), are needed; there is {X.shape}"
-        )
-    if Y.shape != (len(X), classes):
-        raise TrainingError(
-            f"{which} targets: one row a picture, {(len(X), classes)}, are needed; there is "
-            f"{Y.shape}; one_hot() makes them from class indices"
-        )
-    if not (np.isfinite(X).all() and np.isfinite(Y).all()):
-        raise TrainingError(f"{which} data: nan or infinity among it; look at the features")
-    if network.output == "softmax" and not np.allclose(Y.sum(axis=1), 1, atol=1e-3):
-        raise TrainingError(f"{which} targets: for a softmax each row must sum to 1")
-    return X, Y
 
 
 def _require(rules: dict[str, bool]) -> None:

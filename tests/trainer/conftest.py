@@ -7,6 +7,7 @@ import logging
 import PIL.Image
 import pytest
 
+import trainer.learn
 import trainer.recipe
 from edge.virtual import Scene, draw
 from trainer.dataset import read_dataset
@@ -43,6 +44,12 @@ def root_logger_left_alone():
     root.handlers[:], root.level = before
 
 
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path_factory, monkeypatch):
+    """Nothing is taken from the developer's cache, nor left there."""
+    monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def make_data(tmp_path):
     """Draw a data folder: `make_data(labels=..., sessions=...)`."""
@@ -62,7 +69,7 @@ def save_picture():
 def quick(monkeypatch):
     """Let `teach` be short: what it learns does not matter."""
     monkeypatch.setattr(trainer.recipe, "COPIES", 1)
-    monkeypatch.setattr(trainer.recipe, "EPOCHS", 4)
+    monkeypatch.setattr(trainer.learn, "EPOCHS", 4)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def held_out(draw):
 @given(held_out())
 def test_thresholds_are_in_order_and_within_bounds(values):
     probabilities, targets, novelty = values
-    limits = pick_thresholds(SURE, novelty, (probabilities, targets))
+    limits = pick_thresholds(SURE, novelty, (probabilities, targets, novelty))
     assert 0 < limits.leave < limits.enter
     assert 0.5 <= limits.enter <= 0.7
     assert limits.leave == pytest.approx(limits.enter * 2 / 3, abs=0.001)
@@ -58,27 +58,27 @@ def test_thresholds_are_in_order_and_within_bounds(values):
 @given(held_out())
 def test_few_pictures_are_wrong_and_surer_than_enter(values):
     probabilities, targets, novelty = values
-    enter = pick_thresholds(SURE, novelty, (probabilities, targets)).enter
-    wrong = probabilities.argmax(axis=1) != targets
-    surer = (probabilities.max(axis=1) > enter + 0.001) & wrong
-    if enter < 0.7:
+    limits = pick_thresholds(SURE, novelty, (probabilities, targets, novelty))
+    wrong = (probabilities.argmax(axis=1) != targets) & (novelty <= limits.novelty - 1e-4)
+    surer = (probabilities.max(axis=1) > limits.enter + 0.001) & wrong
+    if limits.enter < 0.7:
         assert surer.mean() <= 0.05
 
 
 def test_a_network_that_is_never_wrong_needs_little_confidence_and_a_sure_liar_much():
     right = np.tile([0.9, 0.1], (40, 1))
-    assert pick_thresholds(SURE, np.ones(40), (right, np.zeros(40, int))).enter == 0.5
-    assert pick_thresholds(SURE, np.ones(40), (right, np.ones(40, int))).enter == 0.7
+    assert pick_thresholds(SURE, np.ones(40), (right, np.zeros(40, int), np.ones(40))).enter == 0.5
+    assert pick_thresholds(SURE, np.ones(40), (right, np.ones(40, int), np.ones(40))).enter == 0.7
     some = np.zeros(40, int)
     some[:4] = 1  # a tenth is wrong, at 0.6
     unsure = np.where(some[:, None] == 1, [0.6, 0.4], [0.9, 0.1])
-    assert pick_thresholds(SURE, np.ones(40), (unsure, some)).enter == 0.6
+    assert pick_thresholds(SURE, np.ones(40), (unsure, some, np.ones(40))).enter == 0.6
 
 
 def test_most_of_the_taught_pictures_are_sure_enough_however_wrong_it_is_elsewhere():
     """Or no output would ever be switched, in the taught place neither."""
     familiar = softmax(np.random.default_rng(0).standard_normal((500, 4)))
-    wrong = np.tile([0.9, 0.1, 0, 0], (40, 1)), np.ones(40, int)
+    wrong = np.tile([0.9, 0.1, 0, 0], (40, 1)), np.ones(40, int), np.ones(40)
     for held_out in (None, wrong):
         enter = pick_thresholds(familiar, np.ones(40), held_out).enter
         assert (familiar.max(axis=1) >= enter).mean() >= 0.89
@@ -88,6 +88,23 @@ def test_without_held_out_pictures_there_are_thresholds_too():
     limits = pick_thresholds(SURE, np.linspace(0, 2, 1001))
     assert (limits.enter, limits.leave) == (0.6, 0.4)
     assert limits.novelty == pytest.approx(1.5 * 1.98, abs=0.01)
+
+
+def test_what_is_strange_is_not_counted_as_wrong_and_sure():
+    """It is refused by its novelty, whatever its confidence."""
+    sure = np.tile([0.9, 0.1], (100, 1))
+    targets, novelty = np.zeros(100, int), np.ones(100)
+    targets[:5], novelty[:5] = 1, 9.0
+    targets[5:7] = 1
+    limits = pick_thresholds(SURE, np.ones(40), (sure, targets, novelty))
+    assert limits.enter == 0.5
+    assert limits.novelty < 9
+
+
+def test_nineteen_in_twenty_held_out_pictures_are_not_strange():
+    novelty = np.linspace(0, 2, 1001)
+    held_out = np.tile([0.9, 0.1], (1001, 1)), np.zeros(1001, int), novelty
+    assert pick_thresholds(SURE, novelty, held_out).novelty == pytest.approx(1.9, abs=0.01)
 
 
 # --- Strangeness

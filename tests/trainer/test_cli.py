@@ -64,7 +64,7 @@ def test_train_prints_one_json_value_and_nothing_else(data, tmp_path, quick):
     said = json.loads(result.stdout)
     assert set(said) >= TRAIN_KEYS
     assert said["model"] == str(path)
-    assert said["features"] in ("edges", "pixels")
+    assert said["features"] in [one["name"] for one in said["candidates"] if one["chosen"]]
     assert said["labels"] == ["background", "fist", "palm"]
     assert 0 <= said["accuracy"] <= 1
     assert (said["sessions"], said["pictures"]) == (3, 12 * len(said["labels"]))
@@ -79,7 +79,7 @@ def test_train_for_people_says_what_was_written_and_how_good_it_is(data, tmp_pat
     result = fine(run("train", data, "-o", tmp_path / "m.onnx"))
     assert "wrote " in result.stdout
     assert "accuracy " in result.stdout
-    assert "12 pictures" in result.stdout
+    assert "36 pictures" in result.stdout
     assert "36 pictures in 3 sessions of background, fist, palm" in result.stderr
     assert contents(tmp_path) == ["m.onnx"]
 
@@ -572,7 +572,8 @@ def test_a_folder_of_unreadable_pictures_records_nothing(tmp_path):
 def test_every_commands_help_has_an_example_and_explains_itself(command):
     result = fine(run(command, "--help"))
     assert "Example: trainer " + command in result.stdout
-    assert "--debug" in result.stdout
+    inner = [command, "fetch"] if command == "features" else [command]
+    assert "--debug" in fine(run(*inner, "--help")).stdout
     assert fine(run(command, "-h")).stdout == result.stdout
 
 
@@ -628,3 +629,12 @@ def test_a_real_ctrl_c_ends_a_capture_with_what_it_has(tmp_path):
     for path in random.Random(0).sample(files, 2):
         with PIL.Image.open(path) as picture:
             picture.load()
+
+
+def test_features_fetch_says_where_the_weights_are_or_what_there_is():
+    said = fine(run("features", "fetch", "backbone")).stdout
+    assert Path(said.removeprefix("backbone: ").strip()).is_file()
+    result = run("features", "fetch", "backbon")
+    assert result.exit_code == 1
+    assert "did you mean 'backbone'" in result.stderr or "there is: backbone" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.dataset import Dataset, Picture, check_teachable, read_dataset, split
+from trainer.dataset import Dataset, Picture, check_teachable, read_dataset
 from trainer.errors import DataError
+from trainer.splits import split
 
 
 def touch(root, *names):

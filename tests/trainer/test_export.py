@@ -151,7 +151,7 @@ def test_the_card_says_everything(taught, model, classifier):
     assert training.pictures == dict.fromkeys(card.labels, 12)
     assert training.sessions == dict.fromkeys(card.labels, 3)
     assert training.accuracy == pytest.approx(taught.held_out.accuracy, abs=1e-4)
-    assert "12 pictures" in training.measured_on
+    assert "36 pictures" in training.measured_on
     assert "not trained on" in training.measured_on
     assert training.temperature == pytest.approx(taught.temperature, abs=1e-4)
     assert [golden.label for golden in card.golden] == card.labels

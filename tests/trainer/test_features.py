@@ -10,7 +10,7 @@ import pytest
 from edge.errors import HandwaveError
 from edge.virtual import Scene, draw
 from trainer.errors import DataError
-from trainer.features import IR_VERSION, KINDS, OPSET, PLANNED, make_features
+from trainer.features import IR_VERSION, KINDS, OPSET, PLANNED, candidates, make_features
 
 SIZES = [(1, 1), (8, 8), (1, 640), (640, 1), (3, 5), (37, 101), (48, 64), (480, 640)]
 
@@ -85,12 +85,62 @@ def test_fine_stripes_average_out_and_do_not_alias():
         np.testing.assert_allclose(seen[:, 1:-1], 255 / 4 / 127.5 - 1, atol=0.05)
 
 
-def test_auto_is_a_kind(features):
-    assert make_features("auto").name in KINDS
+def test_a_kind_has_the_name_it_was_asked_for_by(features):
     assert make_features(features.name).name == features.name
 
 
-@pytest.mark.parametrize("name", [*sorted(PLANNED), "edgs", "", "EDGES", "../x", "model.onnx"])
+def test_joined_kinds_say_what_each_says():
+    image = draw("palm", Scene.random(3, (160, 120)), 0)
+    pixels, edges = make_features("pixels"), make_features("edges")
+    joined = make_features("edges+pixels")
+    assert [part.name for part in joined.parts] == ["edges", "pixels"]
+    expected = np.concatenate([edges(image), pixels(image)])
+    np.testing.assert_allclose(joined(image), expected, atol=1e-6)
+
+
+def test_a_kind_joined_with_itself_is_refused():
+    with pytest.raises(DataError, match="twice"):
+        make_features("edges+edges")
+
+
+def test_auto_chooses_among_the_kinds_there_are():
+    kinds, missing = candidates()
+    assert {"pixels", "edges"} <= {kind.name for kind in kinds}
+    assert all("backbone" in reason for reason in missing)
+
+
+def test_auto_does_without_weights_that_are_not_here(monkeypatch):
+    def nothing():
+        raise DataError("backbone: its weights are not here")
+
+    monkeypatch.setitem(KINDS, "backbone", nothing)
+    kinds, missing = candidates()
+    assert [kind.name for kind in kinds] == ["pixels", "edges"]
+    assert missing == ["backbone: its weights are not here"]
+
+
+def test_an_embedding_of_ones_own_is_used(tmp_path):
+    onnx.save(make_features("pixels").model, tmp_path / "mine.onnx")
+    mine = make_features(str(tmp_path / "mine.onnx"))
+    assert (mine.name, mine.size) == ("mine", 1024)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", None])
+def test_what_is_no_embedding_is_one_line(tmp_path, content):
+    path = tmp_path / "mine.onnx"
+    if content is None:
+        model = make_features("pixels").model
+        other = onnx.ModelProto()
+        other.CopyFrom(model)
+        other.graph.node[0].input[0] = other.graph.input[0].name = "picture"
+        content = other.SerializeToString()
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"mine\.onnx") as caught:
+        make_features(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*sorted(PLANNED), "edgs", "", "EDGES", "../x"])
 def test_an_unknown_or_planned_kind_is_one_line(name):
     with pytest.raises(DataError, match="--features") as caught:
         make_features(name)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import trainer.recipe
+import trainer.learn
 import trainer.training
-from trainer.dataset import read_dataset, split
+import trainer.validate
+from trainer.cache import FeatureCache
+from trainer.dataset import read_dataset
 from trainer.errors import DataError, TrainingError
-from trainer.recipe import Scaler, teach
+from trainer.features import Features, make_features
+from trainer.learn import Scaler
+from trainer.recipe import teach
+from trainer.splits import folds
 
 
 def weights(taught):
@@ -22,38 +27,42 @@ def same(one, other):
 
 
 def test_the_accuracy_is_measured_on_sessions_not_trained_on(data, edges, monkeypatch, quick):
-    """Watch `fit`: no row of a held-out picture, nor of its copies, is in what it learns from."""
+    """Watch `learn`: no picture of a held-out session is among those it learns from."""
     lessons = []
 
-    def watched(network, X, Y, **options):
-        lessons.append((len(X), options["validation"] and len(options["validation"][0])))
-        return trainer.training.fit(network, X, Y, **options)
+    def watched(described, chosen, **options):
+        lessons.append(set(chosen.tolist()))
+        return trainer.learn.learn(described, chosen, **options)
 
-    monkeypatch.setattr(trainer.recipe, "fit", watched)
+    monkeypatch.setattr(trainer.validate, "learn", watched)
     dataset = read_dataset(data)
-    train, held_out = split(dataset, seed=7)
     taught = teach(dataset, edges, hidden=4, seed=7)
-    assert len(held_out) == 12
-    assert lessons == [(2 * len(train), len(held_out)), (2 * len(dataset.pictures), None)]
-    assert taught.held_out.sessions == 1
-    expected = [dataset.labels.index(dataset.pictures[i].label) for i in held_out]
-    assert taught.held_out.targets.tolist() == expected
+    where = folds(dataset, seed=7)
+    expected = [set(np.flatnonzero(where != fold).tolist()) for fold in range(3)]
+    assert sorted(map(sorted, lessons)) == sorted(map(sorted, expected))
+    assert taught.held_out.sessions == 3
+    assert taught.held_out.indices.tolist() == list(range(len(dataset.pictures)))
+    names = [dataset.pictures[i].label for i in taught.held_out.indices]
+    assert [dataset.labels[target] for target in taught.held_out.targets] == names
 
 
-def test_drawn_gestures_are_learned(taught, data):
+def test_drawn_gestures_are_learned(taught):
     rows = taught.described.rows[:, 0]
     right = taught.probabilities(rows).argmax(axis=1) == taught.described.targets
     assert right.mean() > 0.95  # on pictures it was taught, at the end from all of them
+    assert right.mean() > taught.held_out.accuracy
 
 
-def test_the_final_network_learned_from_all_sessions(taught, data, edges, monkeypatch):
-    """The first network, stopped by the held-out ones, is another."""
-    assert not taught.interrupted
-    assert taught.history.best.validation_loss is not None
+def test_the_network_has_the_labels_classes_and_no_scrap_class(taught):
+    assert taught.learned.network.sizes[2] == 3
     P = taught.probabilities(taught.described.rows[:, 0])
-    _, held_out = split(taught.described.dataset, seed=taught.seed)
-    after = (P[held_out].argmax(axis=1) == taught.described.targets[held_out]).mean()
-    assert after > taught.held_out.accuracy
+    np.testing.assert_allclose(P.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_scrambled_pictures_are_stranger_than_taught_ones(taught):
+    known = taught.novelty(taught.described.rows[:, 0])
+    scraps = taught.novelty(taught.described.scraps[:, 0])
+    assert np.median(scraps) > np.quantile(known, 0.9)
 
 
 def test_one_session_a_class_leaves_nothing_to_measure_on(make_data, edges, quick):
@@ -63,8 +72,9 @@ def test_one_session_a_class_leaves_nothing_to_measure_on(make_data, edges, quic
     assert taught.held_out is None
     assert taught.temperature == 1.0
     assert taught.thresholds.enter <= 0.6
-    assert len(epochs) == trainer.recipe.EPOCHS // 2
+    assert len(epochs) == trainer.learn.EPOCHS
     assert epochs[-1].validation_loss is None
+    assert taught.candidates[0].accuracy is None
 
 
 def test_one_picture_a_class_can_be_taught(make_data, edges, quick):
@@ -84,71 +94,47 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(data, edges, quick, hi
     np.testing.assert_array_equal(one.learned.strangeness.whiten, again.learned.strangeness.whiten)
 
 
-def test_ctrl_c_after_an_epoch_keeps_the_best_network_so_far(data, edges, monkeypatch):
-    monkeypatch.setattr(trainer.recipe, "COPIES", 1)
+def test_what_the_cache_kept_teaches_the_same(data, edges, quick, tmp_path, monkeypatch):
+    dataset = read_dataset(data)
+    with FeatureCache(tmp_path / "cache" / "features.sqlite") as cache:
+        one = teach(dataset, edges, hidden=4, cache=cache)
+    runs = []
+    monkeypatch.setattr(Features, "__call__", lambda self, image: runs.append(self.name))
+    with FeatureCache(tmp_path / "cache" / "features.sqlite") as cache:
+        again = teach(dataset, edges, hidden=4, cache=cache)
+    assert not [name for name in runs if name != "edges"]
+    assert len(runs) <= 17  # no picture was run again: only the speed was measured
+    assert same(one, again)
 
+
+def test_ctrl_c_after_an_epoch_keeps_the_network_so_far(data, edges, quick):
     def stop(epoch):
         if epoch.number == 3:
             raise KeyboardInterrupt
 
-    dataset = read_dataset(data)
-    taught = teach(dataset, edges, hidden=4, progress=stop)
+    taught = teach(read_dataset(data), edges, hidden=4, progress=stop)
     assert taught.interrupted
-    assert len(taught.history.epochs) == 3
     assert taught.held_out is not None
-    train, _ = split(dataset, seed=0)
-    rows = taught.described.rows[train].reshape(-1, edges.size)
-    assert taught.learned.network.loss(
-        taught.learned.scaler(rows), np.eye(3)[taught.described.targets[train].repeat(2)]
-    ) == pytest.approx(taught.history.best.loss, rel=1e-5)
+    assert len(taught.learned.history.epochs) == 3
 
 
-def test_ctrl_c_while_learning_from_all_keeps_the_first_network(data, edges, quick, monkeypatch):
-    lessons = []
-
-    def second_is_stopped(network, X, Y, **options):
-        lessons.append(network)
-        stop = (lambda: True) if len(lessons) == 2 else None
-        return trainer.training.fit(network, X, Y, stop=stop, **options)
-
-    monkeypatch.setattr(trainer.recipe, "fit", second_is_stopped)
-    taught = teach(read_dataset(data), edges, hidden=4)
-    assert taught.interrupted
-    assert taught.learned.network is lessons[0]
-    assert taught.held_out is not None
-
-
-@pytest.mark.parametrize("name", ["fit", "Strangeness.of"])
-def test_ctrl_c_at_any_moment_after_the_first_network_keeps_it(
-    data, edges, quick, monkeypatch, name
+def test_ctrl_c_while_measuring_is_an_error_and_says_what_became_of_it(
+    data, edges, quick, monkeypatch
 ):
-    def second_is_interrupted(function):
-        calls = []
+    def pressed(*_args, **_options):
+        raise KeyboardInterrupt
 
-        def call(*arguments, **options):
-            calls.append(name)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            return function(*arguments, **options)
-
-        return call
-
-    owner, _, attribute = f"trainer.recipe.{name}".rpartition(".")
-    function = trainer.recipe.fit if name == "fit" else trainer.recipe.Strangeness.of
-    monkeypatch.setattr(f"{owner}.{attribute}", second_is_interrupted(function))
-    taught = teach(read_dataset(data), edges, hidden=4)
-    assert taught.interrupted
-    assert taught.held_out is not None
-    assert taught.thresholds.novelty > 0
+    monkeypatch.setattr(trainer.validate, "learn", pressed)
+    with pytest.raises(TrainingError, match="nothing was learned or written"):
+        teach(read_dataset(data), edges, hidden=4)
 
 
-@pytest.mark.parametrize("sessions", [1, 2])
-def test_ctrl_c_before_the_first_epoch_ends_is_an_error(make_data, edges, monkeypatch, sessions):
+def test_ctrl_c_before_the_first_epoch_ends_is_an_error(make_data, edges, monkeypatch, quick):
     def pressed(*_args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(trainer.training, "_batches", pressed)
-    dataset = read_dataset(make_data(sessions=sessions, pictures=1))
+    dataset = read_dataset(make_data(sessions=1, pictures=1))
     with pytest.raises(TrainingError, match="nothing was learned or written"):
         teach(dataset, edges, hidden=4)
 
@@ -175,6 +161,16 @@ def test_pictures_of_nothing_teach_nothing_but_break_nothing(
     assert np.isfinite(taught.thresholds.novelty)
 
 
+def test_several_kinds_are_measured_and_one_is_taken(data, edges, quick):
+    kinds = [make_features("pixels"), edges]
+    taught = teach(read_dataset(data), kinds, hidden=8)
+    assert [one.name for one in taught.candidates] == ["pixels", "edges"]
+    (chosen,) = (one for one in taught.candidates if one.chosen)
+    assert chosen.name == taught.features.name
+    assert taught.described.rows.shape[-1] == taught.features.size
+    assert taught.learned.network.sizes[0] == taught.features.size
+
+
 def test_the_scaler_centres_and_tames_features_that_never_move():
     rng = np.random.default_rng(0)
     rows = (rng.standard_normal((500, 6)) * 3 + 7).astype(np.float32)
@@ -185,3 +181,11 @@ def test_the_scaler_centres_and_tames_features_that_never_move():
     np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-4)
     assert np.delete(scaled, 2, axis=1).std(axis=0) == pytest.approx(1, abs=0.1)
     assert abs(scaler(rows + np.float32(0.1))[:, 2]).max() < 1  # not blown up when it moves
+
+
+def test_joined_kinds_are_scaled_each_by_its_own_spread():
+    rng = np.random.default_rng(1)
+    small = rng.standard_normal((400, 3)).astype(np.float32)
+    rows = np.concatenate([small, 1000 * small], axis=1)
+    scaled = Scaler.of(rows, [3, 3])(rows)
+    np.testing.assert_allclose(scaled[:, :3], scaled[:, 3:], atol=1e-4)

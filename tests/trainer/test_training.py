@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from edge.errors import HandwaveError
 from trainer import training
 from trainer.errors import TrainingError
 from trainer.network import Network, one_hot
-from trainer.optimisers import Adam, Descent, Momentum
-from trainer.training import fit
+from trainer.optimisers import Descent
+from trainer.rows import CHUNK, RowFile
+from trainer.training import MEASURED, fit
 
 OPTIMISERS = {"sgd": 0.3, "momentum": 0.05, "adam": 0.01}  # and a learning rate that suits
 
@@ -78,36 +80,6 @@ def theirs(twin):
     return {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
 
 
-def test_adam_is_the_papers_algorithm():
-    rng = np.random.default_rng(0)
-    ours = {"W1": rng.standard_normal((3, 4))}
-    theta, m, v = ours["W1"].copy(), 0, 0
-    adam = Adam(ours, 0.1)
-    for t in range(1, 20):
-        g = rng.standard_normal((3, 4)) * 10.0 ** rng.integers(-9, 3, (3, 4))  # epsilon counts too
-        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-        theta = theta - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-        adam.step({"W1": g})
-        np.testing.assert_allclose(ours["W1"], theta, rtol=1e-10)
-
-
-@pytest.mark.parametrize("optimiser", [Descent, Momentum, Adam])
-def test_weight_decay_shrinks_weights_but_not_biases_and_stays_out_of_the_gradient(optimiser):
-    def moved(weight_decay):
-        network = Network(4, 8, 3)
-        _, gradients = network.gradients(*clouds())
-        before = network.copy().parameters
-        optimiser(network.parameters, 0.1, weight_decay).step(gradients)
-        return before, network.parameters
-
-    before, plain = moved(0)
-    _, decayed = moved(0.5)
-    for name in ("W1", "W2"):
-        shrunk = plain[name] - 0.1 * 0.5 * before[name]
-        np.testing.assert_allclose(decayed[name], shrunk, rtol=1e-5, atol=1e-7)
-    np.testing.assert_array_equal(decayed["b1"], plain["b1"])
-
-
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.3, "weight_decay": 0.01}])
 def test_the_same_seed_learns_the_same_weights_bit_for_bit(options):
     networks = [Network(4, 8, 3) for _ in range(3)]
@@ -126,6 +98,67 @@ def test_dropout_and_label_smoothing_leave_the_reported_loss_plain():
     whole = Network(4, 16, 3)
     fit(whole, X, Y, epochs=9, label_smoothing=0.1, learning_rate=0.01)
     assert not same(network, whole)
+
+
+def test_of_many_training_pictures_some_are_measured_and_of_the_held_out_all():
+    X, Y = clouds(n=3 * MEASURED, spread=2)
+    held_out = clouds(n=2 * CHUNK + 1, seed=1, spread=2)
+    network = Network(4, 16, 3)
+    best = fit(network, X, Y, validation=held_out, epochs=8).best
+    assert best.loss != network.loss(X, Y)
+    assert best.loss == pytest.approx(network.loss(X, Y), rel=0.2)
+    assert best.accuracy * MEASURED == round(best.accuracy * MEASURED)
+    assert best.accuracy == pytest.approx(network.evaluate(X, Y)[1], abs=0.05)
+    assert best.validation_loss == pytest.approx(network.loss(*held_out), rel=1e-5)
+    assert best.validation_accuracy == pytest.approx(network.evaluate(*held_out)[1])
+
+
+def test_rows_from_a_file_prepared_as_needed_teach_what_the_array_teaches():
+    X, Y = clouds()
+    X = X.astype(np.float16)
+    middle, scale = X.astype(np.float32).mean(axis=0), np.float32(0.5)
+    scaled = (X - middle) * scale
+    from_array, from_half, from_file = (Network(4, 8, 3) for _ in range(3))
+    fit(from_array, scaled, Y, validation=(scaled[:9], Y[:9]), epochs=3)
+
+    def prepare(x):
+        return (x - middle) * scale
+
+    taught = {"validation": (X[:9], Y[:9]), "prepare": prepare, "epochs": 3}
+    fit(from_half, X, Y, **taught)
+    with RowFile(4) as rows:
+        rows.append(X)
+        fit(from_file, rows, Y, **taught)
+    assert same(from_half, from_array)
+    assert same(from_file, from_array)
+
+
+def test_a_batch_may_be_prepared_in_place():
+    def double(x):
+        x *= 2
+        return x
+
+    X, Y = clouds()
+    before, plain, prepared = X.copy(), Network(4, 8, 3), Network(4, 8, 3)
+    fit(plain, 2 * X, Y, epochs=3)
+    fit(prepared, X, Y, prepare=double, epochs=3)
+    np.testing.assert_array_equal(X, before)
+    assert same(plain, prepared)
+
+
+def test_only_a_few_rows_are_asked_for_at_a_time():
+    class Watched:
+        shape = (3000, 4)
+        asked: ClassVar = []
+
+        def __getitem__(self, rows):
+            self.asked.append(len(rows))
+            return np.zeros((len(rows), 4), np.float16)
+
+    rows = Watched()
+    Y = one_hot(np.zeros(3000, int), 3)
+    fit(Network(4, 8, 3), rows, Y, validation=(rows, Y), epochs=1)
+    assert max(rows.asked) <= max(CHUNK, MEASURED)
 
 
 def test_label_smoothing_makes_the_network_less_sure():
@@ -200,12 +233,12 @@ def test_ctrl_c_in_the_middle_of_an_update_leaves_nothing_half_done(monkeypatch)
     class Torn(Descent):
         steps = 0
 
-        def move(self, gradients):
+        def move(self, theta, g):
             self.steps += 1
             if self.steps > 10:  # in the third epoch of four steps
-                self.parameters["W1"] -= gradients["W1"]
+                self.parameters["W1"] -= self.gradients["W1"]
                 raise KeyboardInterrupt
-            super().move(gradients)
+            super().move(theta, g)
 
     X, Y = clouds()
     two, torn = Network(4, 8, 3), Network(4, 8, 3)
@@ -240,6 +273,20 @@ def test_learning_that_runs_away_says_so_and_leaves_the_network_as_it_was(optimi
         fit(network, *clouds(), optimiser=optimiser, learning_rate=1e30)
     assert same(network, Network(4, 8, 3))
     assert issubclass(TrainingError, HandwaveError)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("which", ["training", "validation"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_one_input_that_is_no_number_gets_the_blame(bad, which, activation):
+    data = {which: clouds() for which in ("training", "validation")}
+    damaged = data[which][0].astype(float)
+    damaged[7, 2] = bad
+    data[which] = damaged, data[which][1]
+    network = Network(4, 8, 3, activation=activation)
+    with pytest.raises(TrainingError, match=f"{which} inputs: nan or infinity"):
+        fit(network, *data["training"], validation=data["validation"])
+    assert same(network, Network(4, 8, 3, activation=activation))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""`--features auto`: measure the candidates on held-out sessions, take the cheapest good one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.validate import cross_validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from trainer.describe import Described
+    from trainer.features import Features
+    from trainer.validate import HeldOut
+
+WORTH = 0.01
+"""Accuracy that dearer features must bring."""
+UNMEASURED = ("backbone", "edges", "pixels")
+"""What is taken, the first there is, where no session can be held out: the order of accuracy on
+real pictures (docs/accuracy.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kind of features, and what it is worth here."""
+
+    name: str
+    accuracy: float | None
+    """On held-out sessions; None where there are none."""
+    milliseconds: float
+    """Processor time a frame, in one thread, on this machine."""
+    bytes: int
+    """Of its graph."""
+    numbers: int
+    """A picture becomes."""
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """The features taken, and why."""
+
+    features: Features
+    described: Described
+    held_out: HeldOut | None
+    table: list[Candidate]
+    why: str
+
+
+def choose(
+    described: Described,
+    kinds: Sequence[Features],
+    folds: NDArray[np.int64],
+    *,
+    hidden: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Choice:
+    """Measure each kind by cross-validation; take the cheapest within one point of the best.
+
+    The accuracy that is told of the choice is not that of the winner, which luck has helped: each
+    fold is judged by the kind that the other folds alone would have chosen.
+
+    Args:
+        described: all pictures, by all kinds.
+        kinds: to choose among; one is taken as it is.
+        folds: of the pictures, `[pictures]`.
+        hidden: hidden units.
+        seed: of the networks.
+        progress: called with how many of how many networks have learned.
+    """
+    total = len(kinds) * len(np.unique(folds[folds >= 0]))
+    count = 0
+
+    def done() -> None:
+        nonlocal count
+        count += 1
+        if progress is not None:
+            progress(count, total)
+
+    parts = [described.only(kind) for kind in kinds]
+    measured = [cross_validate(part, folds, hidden=hidden, seed=seed, done=done) for part in parts]
+    found = [held for held in measured if held is not None]
+    if not found:
+        names = [kind.name for kind in kinds]
+        name = next((name for name in UNMEASURED if name in names), names[0])
+        best, held, why = names.index(name), None, "no session could be held out to measure on"
+    else:
+        costs = [kind.milliseconds for kind in kinds]
+        right = np.stack([one.right for one in found])  # (kinds, held-out pictures)
+        best = _cheapest_good(right.mean(axis=1), costs)
+        held = replace(found[best], honest=_honest(right, found[0].folds, costs))
+        why = f"the cheapest within {100 * WORTH:g} point of the best on held-out sessions"
+    table = [
+        Candidate(
+            kind.name,
+            None if one is None else float(one.right.mean()),
+            kind.milliseconds,
+            kind.file_size,
+            kind.size,
+            chosen=number == best,
+        )
+        for number, (kind, one) in enumerate(zip(kinds, measured, strict=True))
+    ]
+    return Choice(kinds[best], parts[best], held, table, why)
+
+
+def _cheapest_good(accuracies: NDArray[np.floating], costs: Sequence[float]) -> int:
+    good = np.flatnonzero(accuracies >= accuracies.max() - WORTH - 1e-9)
+    return min(good.tolist(), key=lambda number: costs[number])
+
+
+def _honest(right: NDArray[np.bool_], folds: NDArray[np.int64], costs: Sequence[float]) -> float:
+    """Return the accuracy of choosing, each fold's pictures by what the other folds would take."""
+    numbers = np.unique(folds)
+    if len(right) == 1 or len(numbers) == 1:
+        return float(right[_cheapest_good(right.mean(axis=1), costs)].mean())
+    correct = 0
+    for number in numbers:
+        taken = _cheapest_good(right[:, folds != number].mean(axis=1), costs)
+        correct += int(right[taken, folds == number].sum())
+    return correct / len(folds)

@@ -1,0 +1,157 @@
+"""One network, taught from rows of features: what is done to them before it, and after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from trainer.calibrate import Strangeness
+from trainer.errors import TrainingError
+from trainer.network import Network, one_hot, softmax
+from trainer.training import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from trainer.describe import Described
+    from trainer.network import Array
+    from trainer.training import Epoch, History
+
+EPOCHS = 20
+"""Always: to stop by the held-out sessions would be to tune on what is reported."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaler:
+    """Brings every feature to mean 0 and a spread of about 1."""
+
+    mean: NDArray[np.float32]
+    """float32 `[features]`."""
+    scale: NDArray[np.float32]
+    """float32 `[features]`: what the difference to the mean is multiplied by."""
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float32], widths: Iterable[int] = ()) -> Scaler:
+        """Measure rows of features, float32 `[n, features]`.
+
+        A twentieth of the overall spread is added to each feature's own: one that hardly ever
+        moves on the training pictures is not blown up when it moves a little elsewhere.
+
+        Args:
+            rows: to measure.
+            widths: of the kinds that the features are joined from; each has its own overall spread.
+        """
+        own = rows.std(axis=0)
+        starts = np.cumsum([0, *widths])[:-1] if widths else np.array([0])
+        overall = [part.std() for part in np.split(rows, starts[1:], axis=1)]
+        floor = np.repeat(overall, np.diff([*starts, rows.shape[1]]))
+        spread = own + np.float32(0.05) * floor.astype(np.float32) + np.float32(1e-6)
+        return cls(rows.mean(axis=0), np.float32(1) / spread)
+
+    def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scale rows of features, float32 `[n, features]`."""
+        return (rows - self.mean) * self.scale
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """A network that has learned, with what must be done to features before it."""
+
+    scaler: Scaler
+    network: Network
+    strangeness: Strangeness
+    history: History
+
+    def logits(self, rows: NDArray[np.float32]) -> Array:
+        """Return logits, `[n, classes]`, of raw features `[n, features]`."""
+        return self.network.logits(self.scaler(rows))
+
+    def probabilities(self, rows: NDArray[np.float32], temperature: float) -> Array:
+        """Return probabilities, `[n, classes]`, of raw features `[n, features]`."""
+        return softmax(self.logits(rows) / np.float32(temperature))
+
+    def novelty(self, rows: NDArray[np.float32]) -> Array:
+        """Return novelty, `[n]`, of raw features `[n, features]`."""
+        return self.strangeness(self.network.hidden(self.scaler(rows)))
+
+
+def learn(
+    described: Described,
+    chosen: NDArray[np.int64],
+    *,
+    hidden: int,
+    seed: int,
+    watched: NDArray[np.int64] | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Learned:
+    """Teach a network the chosen pictures and their copies.
+
+    While it learns it has one class more, for scrambled pictures: having to tell them from the
+    gestures, its hidden layer learns what an unknown thing is like, which is what the novelty
+    measures there. Afterwards that class is cut off.
+
+    Args:
+        described: all pictures.
+        chosen: indices of the pictures to learn.
+        hidden: hidden units.
+        seed: of the weights, and of the order of the pictures.
+        watched: indices of pictures whose loss the history tells too; None: of none.
+        progress: called after every epoch.
+
+    Raises:
+        TrainingError: stopped before the first epoch ended.
+    """
+    rows, classes = described.rows[chosen], len(described.dataset.labels)
+    size = rows.shape[-1]
+    flat, scraps = rows.reshape(-1, size), described.scraps[chosen].reshape(-1, size)
+    targets = np.repeat(described.targets[chosen], rows.shape[1])
+    scaler = Scaler.of(flat, list(described.widths.values()))
+    X = scaler(np.concatenate([flat, scraps]))
+    Y = one_hot(np.concatenate([targets, np.full(len(scraps), classes)]), classes + 1)
+    network = Network(size, hidden, classes + 1, seed=seed)
+    validation = watched is not None and (
+        scaler(described.rows[watched, 0]),
+        one_hot(described.targets[watched], classes + 1),
+    )
+    # The products are small: two cores are no quicker than one when idle, and ten times slower
+    # when busy, because BLAS's threads wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        history = fit(
+            network,
+            X,
+            Y,
+            validation=validation or None,
+            learning_rate=3e-3,
+            epochs=EPOCHS,
+            weight_decay=1.0,
+            label_smoothing=0.1,
+            dropout=0.3,
+            keep="last",
+            seed=seed,
+            progress=progress,
+        )
+    if history.best is None:
+        raise TrainingError("stopped before the first epoch ended; nothing was learned or written")
+    known = _without_last_class(network)
+    H = known.hidden(X[: len(flat)])
+    return Learned(scaler, known, Strangeness.of(H, targets, classes), history)
+
+
+def _without_last_class(network: Network) -> Network:
+    inputs, hidden, classes = network.sizes
+    smaller = Network(inputs, hidden, classes - 1)
+    parameters = network.parameters
+    smaller.load(
+        {
+            "W1": parameters["W1"],
+            "b1": parameters["b1"],
+            "W2": parameters["W2"][:, :-1],
+            "b2": parameters["b2"][:-1],
+        }
+    )
+    return smaller

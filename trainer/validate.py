@@ -1,0 +1,121 @@
+"""How well it does in sessions it has not seen: cross-validation, a session wholly held out."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.calibrate import fit_temperature
+from trainer.learn import learn
+from trainer.network import softmax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from trainer.describe import Described
+    from trainer.network import Array
+    from trainer.training import History
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What networks said to pictures of sessions that they were not trained on."""
+
+    indices: NDArray[np.int64]
+    """`[n]`: which pictures of the dataset."""
+    folds: NDArray[np.int64]
+    """`[n]`: with which others each was held out."""
+    targets: NDArray[np.int64]
+    """`[n]`, indices of labels."""
+    logits: Array
+    """`[n, classes]`."""
+    novelty: Array
+    """`[n]`."""
+    sessions: int
+    history: History
+    """Of the first fold's network."""
+    honest: float | None = None
+    """The accuracy where the features, too, were chosen without the pictures that they are measured
+    on; None where nothing was chosen."""
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """`[n]`: whether the likeliest label is right."""
+        correct: NDArray[np.bool_] = self.logits.argmax(axis=1) == self.targets
+        return correct
+
+    @property
+    def accuracy(self) -> float:
+        """Share of pictures whose likeliest label is right."""
+        return float(self.right.mean()) if self.honest is None else self.honest
+
+    @property
+    def temperature(self) -> float:
+        """The temperature at which the probabilities are as sure as they are right."""
+        return fit_temperature(self.logits, self.targets)
+
+    @property
+    def probabilities(self) -> Array:
+        """`[n, classes]`, at that temperature."""
+        return softmax(self.logits / np.float32(self.temperature))
+
+
+def cross_validate(
+    described: Described,
+    folds: NDArray[np.int64],
+    *,
+    hidden: int,
+    seed: int,
+    done: Callable[[], None] | None = None,
+) -> HeldOut | None:
+    """Hold out one fold after the other, learn the rest, and look at what was held out.
+
+    Folds are learned side by side, one a core.
+
+    Args:
+        described: all pictures.
+        folds: the fold of each, `[pictures]`, as from `trainer.splits.folds`.
+        hidden: hidden units.
+        seed: of the networks.
+        done: called after each fold.
+
+    Returns:
+        What was said to the pictures in a fold; None where there is none.
+    """
+    numbers = [int(number) for number in np.unique(folds) if number >= 0]
+    if not numbers:
+        return None
+
+    def one(number: int) -> tuple[Array, Array, History]:
+        held, rest = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
+        watched = held if number == numbers[0] else None
+        learned = learn(described, rest, hidden=hidden, seed=seed, watched=watched)
+        rows = described.rows[held, 0]
+        if done is not None:
+            done()
+        return learned.logits(rows), learned.novelty(rows), learned.history
+
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        said = list(pool.map(one, numbers))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for all folds
+    order = np.concatenate([np.flatnonzero(folds == number) for number in numbers])
+    found = HeldOut(
+        order,
+        folds[order],
+        described.targets[order],
+        np.concatenate([logits for logits, _, _ in said]),
+        np.concatenate([novelty for _, novelty, _ in said]),
+        len({described.dataset.pictures[index].session for index in order}),
+        said[0][2],
+    )
+    back = np.argsort(order)  # the dataset's order
+    names = ("indices", "folds", "targets", "logits", "novelty")
+    return replace(found, **{name: getattr(found, name)[back] for name in names})
