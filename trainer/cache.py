@@ -48,6 +48,9 @@ def digest(*parts: bytes | str) -> bytes:
     return total.digest()
 
 
+_NOTES = "CREATE TABLE IF NOT EXISTS notes (key BLOB PRIMARY KEY, text TEXT)"
+
+
 class FeatureCache:
     """Rows of features by key. A cache that cannot be opened or written to keeps nothing.
 
@@ -65,6 +68,7 @@ class FeatureCache:
                 self._file.execute("PRAGMA journal_mode = WAL")
                 self._file.execute("PRAGMA synchronous = OFF")  # lost is lost: it is a cache
                 self._file.execute(_TABLE)
+                self._file.execute(_NOTES)
 
     def get(self, key: bytes) -> tuple[NDArray[np.float32], tuple[int, int]] | None:
         """Return kept rows, float32 `[rows, n]`, and the picture's `(width, height)`."""
@@ -87,6 +91,20 @@ class FeatureCache:
                     "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?)",
                     (key, len(rows), *size, rows.tobytes(), time.time()),
                 )
+
+    def note(self, key: bytes, text: str) -> None:
+        """Keep a few words, in place of what was kept under this key."""
+        with self._lock, suppress(sqlite3.Error):
+            if self._file is not None:
+                self._file.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, text))
+
+    def noted(self, key: bytes) -> str | None:
+        """Return the words kept under a key, if there are any."""
+        with self._lock, suppress(sqlite3.Error):
+            if self._file is not None:
+                found = self._file.execute("SELECT text FROM notes WHERE key = ?", (key,))
+                return next((str(text) for (text,) in found), None)
+        return None
 
     def __enter__(self) -> Self:
         return self

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
+from trainer.cache import digest
 from trainer.validate import cross_validate
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trainer.cache import FeatureCache
+    from trainer.dataset import Dataset
     from trainer.describe import Described
     from trainer.features import Features
     from trainer.validate import HeldOut
@@ -108,6 +112,57 @@ def choose(
         for number, (kind, one) in enumerate(zip(kinds, measured, strict=True))
     ]
     return Choice(kinds[best], parts[best], held, table, why)
+
+
+class _Memory(msgspec.Struct):
+    """A choice made before."""
+
+    pictures: list[str]
+    """Digests of those that it was made by."""
+    table: list[Candidate]
+
+
+def recall(
+    dataset: Dataset, kinds: Sequence[Features], cache: FeatureCache
+) -> tuple[Features, list[Candidate], str] | None:
+    """Return what was chosen for nearly these pictures, its table and why, or None.
+
+    Nearly: at least nine in ten of those now were there, and at least nine in ten of those then
+    still are. So a picture more costs no new comparison, and a session more does.
+    """
+    text = cache.noted(_topic(dataset, kinds))
+    if text is None:
+        return None
+    try:
+        memory = msgspec.json.decode(text, type=_Memory)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None  # another version's
+    before, now = set(memory.pictures), set(_digests(dataset))
+    chosen = [one.name for one in memory.table if one.chosen]
+    kind = next((kind for kind in kinds if kind.name in chosen), None)
+    if kind is None or len(before & now) < 0.9 * max(len(before), len(now)):
+        return None
+    return kind, memory.table, f"chosen when {len(before)} pictures, most of these, were measured"
+
+
+def remember(
+    choice: Choice, dataset: Dataset, kinds: Sequence[Features], cache: FeatureCache
+) -> None:
+    """Keep a choice for the next training."""
+    memory = _Memory(_digests(dataset), choice.table)
+    cache.note(_topic(dataset, kinds), msgspec.json.encode(memory).decode())
+
+
+def _topic(dataset: Dataset, kinds: Sequence[Features]) -> bytes:
+    """Return the key of a choice: between which kinds, for which labels."""
+    return digest(*(kind.digest for kind in kinds), *dataset.labels, str(dataset.root.resolve()))
+
+
+def _digests(dataset: Dataset) -> list[str]:
+    return [
+        digest(picture.label, picture.session, picture.path.read_bytes()).hex()
+        for picture in dataset.pictures
+    ]
 
 
 def _cheapest_good(accuracies: NDArray[np.floating], costs: Sequence[float]) -> int:

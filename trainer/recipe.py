@@ -7,13 +7,13 @@ network that is exported then learns from every picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainer.calibrate import pick_thresholds
-from trainer.choose import Candidate, choose
+from trainer.choose import Candidate, choose, recall, remember
 from trainer.dataset import check_teachable
 from trainer.describe import describe
 from trainer.errors import TrainingError
@@ -113,6 +113,9 @@ def teach(
     """
     check_teachable(dataset)
     kinds = [features] if isinstance(features, Features) else list(features)
+    recalled = recall(dataset, kinds, cache) if cache and len(kinds) > 1 else None
+    if recalled is not None:
+        kinds = [recalled[0]]
     copies = int(np.clip(ROWS // len(dataset.pictures), 1, COPIES))
     everything = join(_parts(kinds))
     described = describe(
@@ -131,6 +134,10 @@ def teach(
         raise TrainingError(
             "stopped while measuring on held-out sessions; nothing was learned or written"
         ) from None
+    if recalled is not None:
+        choice = replace(choice, table=recalled[1], why=recalled[2])
+    elif cache and len(kinds) > 1 and choice.held_out is not None:
+        remember(choice, described.dataset, kinds, cache)
     learned = learn(
         choice.described,
         np.arange(len(described.rows)),

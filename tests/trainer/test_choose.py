@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
+import trainer.choose
+import trainer.recipe
+from trainer.cache import FeatureCache
 from trainer.choose import _cheapest_good, _honest
+from trainer.dataset import read_dataset
+from trainer.features import make_features
+from trainer.recipe import teach
 
 
 @pytest.mark.parametrize(
@@ -35,3 +43,31 @@ def test_the_accuracy_told_is_without_the_winners_luck():
 def test_one_kind_is_told_as_it_is():
     right = np.array([[True, True, False, True]])
     assert _honest(right, np.array([0, 0, 1, 1]), [1.0]) == 0.75
+
+
+def test_a_picture_more_needs_no_new_comparison_and_a_session_more_does(
+    make_data, quick, tmp_path, monkeypatch
+):
+    root = make_data(labels=("fist", "palm"), sessions=3, pictures=4)
+    kinds = [make_features("pixels"), make_features("edges")]
+    compared = []
+
+    def spy(described, kinds, *arguments, **options):
+        compared.append([kind.name for kind in kinds])
+        return trainer.choose.choose(described, kinds, *arguments, **options)
+
+    monkeypatch.setattr(trainer.recipe, "choose", spy)
+
+    def again():
+        with FeatureCache(tmp_path / "features.sqlite") as cache:
+            return teach(read_dataset(root), kinds, hidden=4, cache=cache)
+
+    first = again()
+    shutil.copy(root / "fist" / "s0" / "0.jpg", root / "fist" / "s0" / "99.jpg")
+    second = again()
+    assert compared == [["pixels", "edges"], [first.features.name]]
+    assert second.candidates == first.candidates
+    assert "24 pictures" in second.why
+    shutil.copytree(root / "fist" / "s0", root / "fist" / "s9")
+    again()
+    assert compared[-1] == ["pixels", "edges"]
