@@ -38,11 +38,11 @@ class Candidate:
     """On held-out sessions; None where there are none."""
     milliseconds: float
     """Processor time a frame, in one thread, on this machine."""
-    bytes: int
-    """Of its graph."""
-    numbers: int
-    """A picture becomes."""
+    size: int
+    """Bytes of its graph."""
     chosen: bool = False
+    remark: str = ""
+    """Why it was chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,8 +106,8 @@ def choose(
             None if one is None else float(one.right.mean()),
             kind.milliseconds,
             kind.file_size,
-            kind.size,
             chosen=number == best,
+            remark=why if number == best and len(kinds) > 1 else "",
         )
         for number, (kind, one) in enumerate(zip(kinds, measured, strict=True))
     ]

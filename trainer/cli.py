@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from trainer.features import Features
     from trainer.recipe import Taught
 
+SAID = 3
+"""Pieces of the report's advice that are said at once."""
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON value on stdout and nothing else."
 )
@@ -61,6 +64,11 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
 @click.option("--test", type=click.Path(path_type=Path), help="Other pictures to measure on.")
 @click.option(
+    "--report", "page", type=click.Path(path_type=Path, dir_okay=False),
+    help="The page about it.  [default: report.html beside the model]",
+)  # fmt: skip
+@click.option("--no-report", is_flag=True, help="Write no page.")
+@click.option(
     "--plots", type=click.Path(path_type=Path, file_okay=False), help="A folder for the loss curve."
 )
 @json_option
@@ -72,6 +80,8 @@ def train(
     hidden: int,
     seed: int,
     test: Path | None,
+    page: Path | None,
+    no_report: bool,
     plots: Path | None,
     as_json: bool,
 ) -> None:
@@ -99,8 +109,12 @@ def train(
 
         plot_loss(taught.history, plots / "loss.png")
     seconds = time.perf_counter() - start
+    page = None if no_report else page or output.with_name("report.html")
+    if page is not None:
+        _report(taught, output, page, seconds)
+        seconds = time.perf_counter() - start
     if as_json:
-        click.echo(json.dumps(_train_json(taught, output, tested, seconds)))
+        click.echo(json.dumps(_train_json(taught, output, page, tested, seconds)))
         return
     size = output.stat().st_size / 1000
     click.echo(
@@ -392,12 +406,22 @@ def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
     return read_dataset(test)
 
 
+def _report(taught: Taught, output: Path, page: Path, seconds: float) -> None:
+    """Write the page about a training, and say the most important of its advice."""
+    from trainer.findings import report
+
+    for advice in report(taught, output, page, seconds).advice[:SAID]:
+        say(f"advice: {advice.text}")
+    say(f"wrote {page}: what is taken for what, and what to do next")
+
+
 def _train_json(
-    taught: Taught, output: Path, tested: Evaluation | None, seconds: float
+    taught: Taught, output: Path, page: Path | None, tested: Evaluation | None, seconds: float
 ) -> dict[str, Any]:
     dataset, held_out = taught.described.dataset, taught.held_out
     return {
         "model": str(output),
+        "report": page and str(page),
         "features": taught.features.name,
         "candidates": [asdict(candidate) for candidate in taught.candidates],
         "labels": dataset.labels,

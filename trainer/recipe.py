@@ -60,6 +60,8 @@ class Taught:
     """What there was to choose from; the chosen one is marked."""
     why: str
     """It was chosen."""
+    recalled: bool
+    """Whether the features were chosen in an earlier training."""
     interrupted: bool
     seed: int
 
@@ -162,6 +164,7 @@ def teach(
         held_out,
         choice.table,
         choice.why,
+        recalled is not None,
         learned.history.interrupted,
         seed,
     )

@@ -35,7 +35,7 @@ def say_choice(taught: Taught) -> None:
         table.add_column(column, justify="right")
     for one in taught.candidates:
         style = "bold" if one.chosen else None
-        figures = (f"{one.milliseconds:.2f}", f"{one.bytes / 1000:.0f}")
+        figures = (f"{one.milliseconds:.2f}", f"{one.size / 1000:.0f}")
         table.add_row(escape(one.name), _percent(one.accuracy), *figures, style=style)
     Console(stderr=True, highlight=False).print(table)
     say(f"{taught.features.name}: {taught.why}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.calibrate import fit_temperature
+from trainer.evidence import CurvePoint
 from trainer.learn import learn
 from trainer.network import softmax
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trainer.dataset import Dataset
     from trainer.describe import Described
     from trainer.network import Array
     from trainer.training import History
@@ -64,6 +66,44 @@ class HeldOut:
     def probabilities(self) -> Array:
         """`[n, classes]`, at that temperature."""
         return softmax(self.logits / np.float32(self.temperature))
+
+
+def learning_curve(
+    described: Described, held_out: HeldOut, *, hidden: int, seed: int
+) -> list[CurvePoint]:
+    """Return how well one fold goes after learning from a third, two thirds, and all of the others.
+
+    Whole sessions are left out, in the order of the seed; every label keeps one.
+    """
+    fold = int(held_out.folds[0])
+    tested = held_out.indices[held_out.folds == fold]
+    pictures = described.dataset.pictures
+    sessions = {pictures[index].session for index in tested}
+    rest = np.array([i for i, picture in enumerate(pictures) if picture.session not in sessions])
+    points = []
+    for share in (1 / 3, 2 / 3, 1.0):
+        kept = _some_sessions(described.dataset, rest, share, seed)
+        learned = learn(described, kept, hidden=hidden, seed=seed)
+        said = learned.logits(described.rows[tested, 0]).argmax(axis=1)
+        right = float((said == described.targets[tested]).mean())
+        shown = {(pictures[index].label, pictures[index].session) for index in kept}
+        labels = len({label for label, _ in shown})
+        points.append(CurvePoint(len(shown) / labels, float(len(kept)), right))
+    return points
+
+
+def _some_sessions(
+    dataset: Dataset, among: NDArray[np.int64], share: float, seed: int
+) -> NDArray[np.int64]:
+    """Return those of some pictures that belong to a share of each label's sessions."""
+    rng = np.random.default_rng(seed)
+    kept: list[int] = []
+    for label in dataset.labels:
+        mine = [int(index) for index in among if dataset.pictures[index].label == label]
+        names = sorted({dataset.pictures[index].session for index in mine})
+        chosen = set(rng.permutation(names)[: max(1, round(share * len(names)))].tolist())
+        kept += [index for index in mine if dataset.pictures[index].session in chosen]
+    return np.array(sorted(kept))
 
 
 def cross_validate(

@@ -81,13 +81,13 @@ def test_train_for_people_says_what_was_written_and_how_good_it_is(data, tmp_pat
     assert "accuracy " in result.stdout
     assert "36 pictures" in result.stdout
     assert "36 pictures in 3 sessions of background, fist, palm" in result.stderr
-    assert contents(tmp_path) == ["m.onnx"]
+    assert contents(tmp_path) == ["m.onnx", "report.html"]
 
 
 def test_train_writes_where_it_is_told_nothing(data, tmp_path, quick, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fine(run("train", data))
-    assert contents(tmp_path) == ["model.onnx"]
+    assert contents(tmp_path) == ["model.onnx", "report.html"]
 
 
 def test_the_same_seed_makes_the_same_file(data, tmp_path, quick):

@@ -1,0 +1,105 @@
+"""From what was taught to the page about it: the evidence, and what the model looks at."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.classifier import Classifier
+from edge.pictures import read_picture
+from trainer.advice import advise
+from trainer.evidence import Evidence
+from trainer.explain import hidden_pictures, occlusion, pick_examples
+from trainer.report import Occlusion, Report, write_report
+from trainer.validate import learning_curve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trainer.explain import UnitPicture
+    from trainer.recipe import Taught
+
+GRID = 6
+"""Cells along a side of an occlusion map."""
+MAPS = {"pixels": (32, 32)}
+"""Features that begin with a picture, and its shape."""
+MOST = 2000
+"""Pictures up to which the learning curve is measured: it takes three trainings more."""
+
+
+def find(taught: Taught) -> Evidence:
+    """Gather what was said to each picture while its session was held out."""
+    described = taught.described
+    n, classes = len(described.rows), len(described.dataset.labels)
+    probabilities, novelty = np.full((n, classes), np.nan), np.full(n, np.nan)
+    curve = []
+    held = taught.held_out
+    if held is not None:
+        probabilities[held.indices], novelty[held.indices] = held.probabilities, held.novelty
+        if not taught.recalled and n <= MOST:
+            hidden = taught.learned.network.sizes[1]
+            curve = learning_curve(described, held, hidden=hidden, seed=taught.seed)
+    return Evidence(
+        described.dataset,
+        described.targets,
+        probabilities,
+        novelty,
+        described.rows[:, 0],
+        curve,
+    )
+
+
+def report(taught: Taught, model: Path, path: Path, seconds: float) -> Report:
+    """Write the page about a model.
+
+    The two slow parts, the learning curve and what the model needs to see, are left out where the
+    features were recalled: when only a picture or two are new, a training takes a second.
+
+    Args:
+        taught: what the model was made from.
+        model: its path.
+        path: of the page.
+        seconds: that the training took.
+
+    Raises:
+        ExportError: the page cannot be written.
+    """
+    classifier = Classifier(model)
+    evidence = find(taught)
+    page = Report(
+        model,
+        classifier.card,
+        evidence,
+        advise(evidence),
+        [taught.history],
+        datetime.now().astimezone(),
+        seconds,
+        taught.candidates,
+        taught.described.unreadable,
+        units=_units(taught),
+        occlusions=[] if taught.recalled else _occlusions(classifier, evidence),
+    )
+    write_report(page, path)
+    return page
+
+
+def _units(taught: Taught) -> list[UnitPicture]:
+    shape = MAPS.get(next(iter(taught.described.widths)))
+    if shape is None:
+        return []
+    weights = taught.learned.network.parameters
+    scale, rows = taught.learned.scaler.scale, taught.described.rows[:, 0]
+    return hidden_pictures(weights["W1"], weights["W2"], scale, rows, shape)
+
+
+def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
+    found = []
+    for index in pick_examples(evidence):
+        picture = evidence.dataset.pictures[index]
+        image = read_picture(picture.path)
+        label = int(evidence.targets[index])
+        heat = occlusion(lambda seen: classifier.run(seen)[0], image, label, grid=GRID)
+        found.append(Occlusion(picture.path, picture.label, heat))
+    return found
