@@ -56,6 +56,8 @@ class Half:
     seed: int
     taught: Described
     unseen: Described
+    usual: tuple[Described, Described]
+    """The same, as the usual recipe sees them, without copies."""
 
 
 def main() -> None:
@@ -76,7 +78,7 @@ def main() -> None:
     results: dict[tuple[str, int], list[list[float]]] = {}
     for half in halves:
         for pictures in options.pictures:
-            row = [accuracy(half, column, kinds, recipe, pictures) for column in columns]
+            row = [accuracy(half, column, kinds, pictures) for column in columns]
             results.setdefault((half.name, pictures), []).append(row)
     show(results, columns, options.pictures)
     unknown(halves, kinds, max(options.pictures))
@@ -87,31 +89,28 @@ def divide(
 ) -> Iterator[Half]:
     """Read and describe each set's halves."""
     everything = join(list({part.name: part for kind in kinds for part in kind.parts}.values()))
-    both = join([*everything.parts, recipe])
     for folder in sorted(path for path in options.folder.iterdir() if path.is_dir()):
         dataset = read_dataset(folder)
         if min(len(found) for found in dataset.sessions().values()) < 2 or len(dataset.labels) < 2:
             continue
         for seed in range(options.seeds):
             learn_from, test_on = split(dataset, share=0.5, seed=seed)
-            taught = describe(
-                some(dataset, learn_from, max(options.pictures), seed), both,
-                copies=COPIES, scraps=SCRAPS, cache=cache,
-            )  # fmt: skip
-            unseen = describe(some(dataset, test_on, TESTED, seed), both, cache=cache)
+            shown = some(dataset, learn_from, max(options.pictures), seed)
+            tests = some(dataset, test_on, TESTED, seed)
+            taught = describe(shown, everything, copies=COPIES, scraps=SCRAPS, cache=cache)
+            unseen = describe(tests, everything, cache=cache)
+            usual = describe(shown, recipe, cache=cache), describe(tests, recipe, cache=cache)
             if unseen.dataset.labels != taught.dataset.labels:
                 raise DataError(f"{folder}: a label has no pictures to test on")
-            yield Half(folder.name, seed, taught, unseen)
+            yield Half(folder.name, seed, taught, unseen, usual)
 
 
-def accuracy(
-    half: Half, column: str, kinds: list[Features], recipe: Features, pictures: int
-) -> float:
+def accuracy(half: Half, column: str, kinds: list[Features], pictures: int) -> float:
     """Return the share of right answers on the half of the sessions that was not learned from."""
     chosen = some_rows(half.taught.dataset, pictures, half.seed)
     taught = take(half.taught, chosen)
     if column == "recipe":
-        logits = usual(taught.only(recipe), half.unseen.only(recipe), half.seed)
+        logits = usual(take(half.usual[0], chosen), half.usual[1], half.seed)
     else:
         if column == "auto":
             where = folds(taught.dataset, seed=half.seed)

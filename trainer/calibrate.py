@@ -84,6 +84,8 @@ def pick_thresholds(
     familiar: Array,
     novelty: Array,
     held_out: tuple[Array, NDArray[np.int64], Array] | None = None,
+    *,
+    background: int | None = None,
 ) -> Thresholds:
     """Choose how sure is sure enough, and how strange is too strange.
 
@@ -100,17 +102,38 @@ def pick_thresholds(
         novelty: `[n]`, what it finds strange about them.
         held_out: probabilities `[k, classes]` for pictures not trained on, the indices `[k]` of
             their labels, and how strange they were found, `[k]`; None where there are none.
+        background: index of the label that never triggers anything, if there is one.
     """
-    enter = 0.6
-    strange = 1.5 * float(np.quantile(novelty, STRANGE))
+    enter, strange = 0.6, 1.5 * float(np.quantile(novelty, STRANGE))
     if held_out is not None:
-        probabilities, targets, unseen = held_out
-        strange = float(np.quantile(unseen, KEPT))
-        false = (probabilities.argmax(axis=1) != targets) & (unseen <= strange)
-        wrong = np.sort(probabilities.max(axis=1)[false])[::-1]
-        allowed = int(WRONG * len(targets))
+        strange = float(np.quantile(held_out[2], KEPT))
+        wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
+        allowed = int(WRONG * len(held_out[1]))
         enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, 0.5, 0.7))
     enter = min(enter, float(np.quantile(familiar.max(axis=1), 1 - REACHED)))
+    false_triggers = kept = None
+    if held_out is not None:
+        false, true = _acting(held_out, strange, background)
+        false_triggers = float((false >= enter).sum() / len(held_out[1]))
+        nothing = -1 if background is None else background
+        gestures = int((held_out[1] != nothing).sum())
+        kept = float((true >= enter).sum() / gestures) if gestures else None
     return Thresholds(
-        enter=round(enter, 3), leave=round(enter * 2 / 3, 3), novelty=round(strange, 4)
+        enter=round(enter, 3),
+        leave=round(enter * 2 / 3, 3),
+        novelty=round(strange, 4),
+        false_triggers=false_triggers,
+        kept=kept,
     )
+
+
+def _acting(
+    held_out: tuple[Array, NDArray[np.int64], Array], strange: float, background: int | None
+) -> tuple[Array, Array]:
+    """Return how sure those pictures are that would switch a wrong output on, and the right one."""
+    probabilities, targets, novelty = held_out
+    said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    acts = novelty <= strange
+    if background is not None:
+        acts &= said != background
+    return sure[acts & (said != targets)], sure[acts & (said == targets)]

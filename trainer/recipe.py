@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.card import BACKGROUND
 from trainer.calibrate import pick_thresholds
 from trainer.choose import Candidate, choose, recall, remember
 from trainer.dataset import check_teachable
@@ -152,6 +153,8 @@ def teach(
     unseen = (
         None if held_out is None else (held_out.probabilities, held_out.targets, held_out.novelty)
     )
+    labels = described.dataset.labels
+    nothing = labels.index(BACKGROUND) if BACKGROUND in labels else None
     own = choice.described.rows[:, 0]
     familiar, strange = learned.probabilities(own, temperature), learned.novelty(own)
     return Taught(
@@ -159,7 +162,7 @@ def teach(
         choice.features,
         learned,
         temperature,
-        pick_thresholds(familiar, strange, unseen),
+        pick_thresholds(familiar, strange, unseen, background=nothing),
         learned.history if held_out is None else held_out.history,
         held_out,
         choice.table,

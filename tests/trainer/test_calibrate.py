@@ -107,6 +107,24 @@ def test_nineteen_in_twenty_held_out_pictures_are_not_strange():
     assert pick_thresholds(SURE, novelty, held_out).novelty == pytest.approx(1.9, abs=0.01)
 
 
+def test_what_the_thresholds_cost_is_told():
+    sure = np.tile([0.9, 0.1], (100, 1))
+    targets = np.zeros(100, int)
+    targets[:4] = 1
+    limits = pick_thresholds(SURE, np.ones(40), (sure, targets, np.ones(100)))
+    assert limits.false_triggers == pytest.approx(0.04)
+    assert limits.kept == pytest.approx(0.96)
+    assert pick_thresholds(SURE, np.ones(40)).false_triggers is None
+
+
+def test_what_is_taken_for_background_triggers_nothing():
+    sure = np.tile([0.9, 0.1], (100, 1))
+    targets = np.ones(100, int)
+    limits = pick_thresholds(SURE, np.ones(40), (sure, targets, np.ones(100)), background=0)
+    assert (limits.false_triggers, limits.kept) == (0, 0)
+    assert limits.enter == 0.5
+
+
 # --- Strangeness
 
 
