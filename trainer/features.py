@@ -21,7 +21,6 @@ from edge.classifier import open_session
 from edge.errors import HandwaveError, did_you_mean
 from edge.files import read_bounded
 from trainer.errors import DataError
-from trainer.parts import PATCH, load_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,31 +52,6 @@ _SQUARE = """
     square_size = Constant <value_ints = [1, 3, {side}, {side}]> ()
     square = Resize <mode = "linear", antialias = 1, coordinate_transformation_mode = "half_pixel">
         (bytes, , , square_size)
-"""
-
-# Histograms of oriented gradients. The picture's brightness is differentiated in directions all
-# around the circle (signed: a dark hand on a bright wall differs from a bright one on a dark wall).
-# A gradient's strength goes to the directions near its own, is averaged over a cell, and is divided
-# by the strength of the 3 x 3 cells around, so that light and contrast cancel.
-# Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005; the square
-# root is Arandjelovic and Zisserman's "RootSIFT", CVPR 2012.
-_CELLS = """
-    slopes = Conv <pads = [1, 1, 1, 1]> (square, slopes_of)
-    uphill = Relu (slopes)
-    over_directions = Constant <value_ints = [1]> ()
-    steepest = ReduceMax <keepdims = 1> (uphill, over_directions)
-    above_noise = Add (steepest, noise)
-    nearness = Div (uphill, above_noise)
-    near_only = Mul (nearness, nearness)
-    votes = Mul (near_only, steepest)
-    sums = AveragePool <kernel_shape = [{cell}, {cell}], strides = [{cell}, {cell}]> (votes)
-    squares = Mul (sums, sums)
-    energy = ReduceSum <keepdims = 1> (squares, over_directions)
-    block = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (energy)
-    floored = Add (block, floor)
-    strength = Sqrt (floored)
-    normal = Div (sums, strength)
-    cells = Sqrt (normal)
 """
 
 
@@ -246,64 +220,11 @@ def pixels(side: int = 32) -> onnx.ModelProto:
     )
 
 
-def edges(side: int = 64, cell: int = 4, directions: int = 8) -> onnx.ModelProto:
-    """Return what edges there are, and which parts of hands they make.
+def edges() -> onnx.ModelProto:
+    """Return what a small network sees that learned from drawn hands; see `trainer.edges`."""
+    from trainer.edges import edges as drawn
 
-    Three things side by side, from one map of oriented edges (see `_CELLS`): the map itself, at
-    half its resolution; how much the likeliest place in the picture looks like each part of a
-    dictionary (a fingertip, two fingers side by side, a wrist, ...); and the same for each quarter.
-    The map says where things are. The parts do not care, so that a hand may be elsewhere next time.
-    docs/decisions/0008-parts.md says what that is worth.
-
-    Args:
-        side: pixels of the square the picture is squeezed to.
-        cell: pixels of a cell's side; divides `side`.
-        directions: of gradients.
-    """
-    parts = load_parts()
-    places = side // cell - PATCH + 1  # along a side, where a patch fits
-    half = -(-places // 2)
-    step = places - half  # the second half ends where the map does
-    return _model(
-        _SQUARE.format(side=side)
-        + _CELLS.format(cell=cell)
-        + f"""
-        coarse = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (cells)
-        likeness = Conv (cells, parts, thresholds)
-        alike = Relu (likeness)
-        anywhere = MaxPool <kernel_shape = [{places}, {places}]> (alike)
-        quarters = MaxPool <kernel_shape = [{half}, {half}], strides = [{step}, {step}]> (alike)
-        flat = Constant <value_ints = [-1]> ()
-        where = Reshape (coarse, flat)
-        what = Reshape (anywhere, flat)
-        what_where = Reshape (quarters, flat)
-        features = Concat <axis = 0> (where, what, what_where)
-        """,
-        {
-            "parts": parts.filters,
-            "thresholds": parts.thresholds,
-            **_gradients(directions),
-        },
-    )
-
-
-def edge_cells(side: int = 64, cell: int = 4, directions: int = 8) -> Features:
-    """Return the map of oriented edges that `edges` is made from, `[1, directions, n, n]`."""
-    model = _model(
-        _SQUARE.format(side=side) + _CELLS.format(cell=cell) + "features = Identity (cells)",
-        _gradients(directions),
-        shape="1, directions, rows, columns",
-    )
-    return Features("cells", model)
-
-
-def _gradients(directions: int) -> Constants:
-    """Return the constants of `_CELLS`: a derivative of brightness for each direction."""
-    angles = 2 * np.pi * np.arange(directions) / directions
-    across = np.array([[0, 0, 0], [-1, 0, 1], [0, 0, 0]])
-    turned = [np.cos(angle) * across + np.sin(angle) * across.T for angle in angles]
-    filters = np.stack([np.multiply.outer(_LUMA / 255, one) for one in turned])
-    return {"slopes_of": filters, "noise": np.float32(0.01), "floor": np.float32(1e-4)}
+    return drawn()
 
 
 def pretrained() -> onnx.ModelProto:

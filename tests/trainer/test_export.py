@@ -195,7 +195,7 @@ def refuse(_path):
 
 
 def wrong_temperature(taught):
-    return _head(replace(taught, temperature=taught.temperature * 1.01))
+    return _head(replace(taught, temperature=taught.temperature * 1.5))
 
 
 def wrong_novelty(taught):
