@@ -138,5 +138,6 @@ def test_the_accuracy_table_is_the_same_on_both_pages():
     def table(page):
         return re.findall(r"^\| .*\d\.\d\d.*$", (ROOT / page).read_text(), re.MULTILINE)
 
-    assert table("README.md")
-    assert table("README.md") == table("docs/accuracy.md")
+    readme, page = table("README.md"), table("docs/accuracy.md")
+    assert len(readme) >= 4
+    assert page[: len(readme)] == readme  # more tables follow there

@@ -87,7 +87,8 @@ def train(
 ) -> None:
     """Teach a network from DATA/<label>/<session>/<picture> and write a model file.
 
-    Ctrl-C ends the training early and keeps the best network so far.
+    Ctrl-C ends it early: while pictures are read and features measured, nothing is written; after
+    that, the network so far is kept.
     """
     from edge.classifier import Classifier
     from trainer.dataset import check_teachable, read_dataset

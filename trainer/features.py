@@ -228,7 +228,7 @@ def edges() -> onnx.ModelProto:
 
 
 def pretrained() -> onnx.ModelProto:
-    """Return the first 13 blocks of EfficientNet-Lite0 over 128 x 128 pixels, in 3 x 3 places.
+    """Return the first 13 blocks of EfficientNet-Lite0 over 120 x 120 pixels, in 3 x 3 places.
 
     docs/decisions/0011-backbone.md says why these.
 
@@ -237,7 +237,7 @@ def pretrained() -> onnx.ModelProto:
     """
     from trainer.backbone import backbone
 
-    return backbone(side=128, blocks=13, pool=(3,))
+    return backbone(side=120, blocks=13, pool=(3,))
 
 
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
