@@ -39,6 +39,8 @@ PLANNED = {"hand", "face"}
 AUTO = ("pixels", "edges", "backbone", "edges+backbone")
 """What `auto` chooses among."""
 MAX_FEATURES_BYTES = 150_000_000
+SIDE = 120
+"""Pixels of the square that `backbone` sees."""
 TIMED = 15
 """Frames that a speed is the median of."""
 
@@ -235,9 +237,15 @@ def pretrained() -> onnx.ModelProto:
     Raises:
         DataError: its weights are not here.
     """
-    from trainer.backbone import backbone
+    from trainer import backbone
+    from trainer.weights import converted
 
-    return backbone(side=120, blocks=13, pool=(3,))
+    def convert() -> bytes:
+        graph: bytes = backbone.backbone(side=SIDE, blocks=13, pool=(3,)).SerializeToString()
+        return graph
+
+    recipe = Path(backbone.__file__).read_bytes() + f"{SIDE} {onnx.__version__}".encode()
+    return onnx.load_model_from_string(converted("backbone", recipe, convert))
 
 
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {

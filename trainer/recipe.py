@@ -132,7 +132,7 @@ def teach(
         progress=reading,
     )
     check_teachable(described.dataset)
-    most = FOLDS if len(described.rows) <= MANY else 3
+    most = FOLDS if len(described.rows) <= MANY and recalled is None else 3
     parted = folds(described.dataset, most=most, seed=seed)
     try:
         choice = choose(described, kinds, parted, hidden=hidden, seed=seed, progress=measuring)

@@ -27,12 +27,17 @@ from trainer.errors import DataError
 from trainer.torch_file import read_state_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 MAX_BYTES = 100_000_000
 """Of one file of weights."""
 PATIENCE = 600.0
 """Seconds that a download may take."""
+
+MAX_GRAPH = 100_000_000
+"""Bytes of a converted graph."""
 
 
 class Package(NamedTuple):
@@ -105,6 +110,31 @@ def fetch(name: str) -> Path:
         _check(content, package, f"{package.project} {package.version}")
         _write(content, cached)
     return _installed(package) or cached
+
+
+def converted(name: str, recipe: bytes, convert: Callable[[], bytes]) -> bytes:
+    """Return a graph that was converted before, or convert it and keep it in the cache.
+
+    Args:
+        name: of the weights.
+        recipe: whatever else the graph depends on, such as the source that makes it.
+        convert: makes it. A cache that cannot be written to keeps nothing.
+
+    Raises:
+        DataError: as `convert` does.
+    """
+    package = _package(name)
+    key = hashlib.sha256(package.digest.encode() + recipe).hexdigest()[:16]
+    path = _cached(package).with_name(f"{key}.onnx")
+    with suppress(DataError):
+        content = read_bounded(path, MAX_GRAPH, what="graph", missing="none", error=DataError)
+        digest, graph = content[:32], content[32:]
+        if hashlib.sha256(graph).digest() == digest:
+            return graph
+    graph = convert()
+    with suppress(DataError):
+        _write(hashlib.sha256(graph).digest() + graph, path)
+    return graph
 
 
 def _package(name: str) -> Package:

