@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from trainer.cache import digest
+from trainer.describe import content_of
 from trainer.validate import cross_validate
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _topic(dataset: Dataset, kinds: Sequence[Features]) -> bytes:
 
 def _digests(dataset: Dataset) -> list[str]:
     return [
-        digest(picture.label, picture.session, picture.path.read_bytes()).hex()
+        digest(picture.label, picture.session, content_of(picture.path)).hex()
         for picture in dataset.pictures
     ]
 

@@ -104,14 +104,19 @@ def describe(
     return _gather(dataset, read, 1 + copies, widths)
 
 
+def content_of(path: Path) -> bytes:
+    """Return a picture file's bytes; none where it cannot be read, as reading the picture says."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def _describe(
     path: Path, features: Features, copies: int, scraps: int, cache: FeatureCache
 ) -> _Read:
     """Return a picture's rows, `[1 + copies + scraps, features]`, and its `(width, height)`."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        content = b""  # reading it as a picture says what is wrong
+    content = content_of(path)
     what = f"{VERSION} {copies} {scraps}"
     keys = [digest(part.digest, content, what) for part in features.parts]
     found = [cache.get(key) for key in keys]

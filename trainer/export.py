@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,8 +18,11 @@ from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.errors import ExportError
 from trainer.features import IR_VERSION, OPSET
+from trainer.files import write_whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from edge.frame import Image
@@ -53,7 +53,8 @@ def export(taught: Taught, path: Path) -> Card:
     card = _card(taught, images, results[: len(images)])
     _attach(model, {CARD_KEY: write_card(card), GOLDEN_KEY: pack_golden(images)})
     onnx.checker.check_model(model, full_check=True)
-    _write(model.SerializeToString(), path)
+    # Loaded as the Pi will, before it takes the old one's place.
+    write_whole(model.SerializeToString(), path, error=ExportError, check=Classifier)
     return card
 
 
@@ -201,24 +202,3 @@ def _card(
 def _attach(model: onnx.ModelProto, metadata: dict[str, str]) -> None:
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
-
-
-def _write(content: bytes, path: Path) -> None:
-    """Write beside the target, load it as the Pi will, and only then put it in its place."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".onnx")
-    except OSError as problem:
-        raise ExportError(f"{path}: cannot be written: {problem.strerror}") from None
-    new = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Classifier(new)
-        new.chmod(0o644)  # mkstemp's is for its owner alone; the Pi's service is somebody else
-        new.replace(path)
-    except OSError as problem:
-        raise ExportError(f"{path}: cannot be written: {problem.strerror}") from None
-    finally:
-        new.unlink(missing_ok=True)

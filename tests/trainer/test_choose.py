@@ -71,3 +71,14 @@ def test_a_picture_more_needs_no_new_comparison_and_a_session_more_does(
     shutil.copytree(root / "fist" / "s0", root / "fist" / "s9")
     again()
     assert compared[-1] == ["pixels", "edges"]
+
+
+def test_a_picture_that_became_unreadable_does_not_stop_recalling(make_data, quick, tmp_path):
+    root = make_data(labels=("fist", "palm"), sessions=3, pictures=4)
+    kinds = [make_features("pixels"), make_features("edges")]
+    with FeatureCache(tmp_path / "features.sqlite") as cache:
+        teach(read_dataset(root), kinds, hidden=4, cache=cache)
+        (root / "fist" / "s0" / "99.jpg").symlink_to(tmp_path / "gone")
+        again = teach(read_dataset(root), kinds, hidden=4, cache=cache)
+    assert again.recalled
+    assert len(again.described.unreadable) == 1
