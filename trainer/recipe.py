@@ -7,14 +7,16 @@ network that is exported then learns from every picture.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from edge.card import BACKGROUND
 from trainer.calibrate import pick_thresholds
-from trainer.choose import Candidate, choose, recall, remember
+from trainer.choose import Candidate, Choice, choose, recall, remember
 from trainer.dataset import check_teachable
 from trainer.describe import describe
 from trainer.errors import TrainingError
@@ -134,8 +136,20 @@ def teach(
     check_teachable(described.dataset)
     most = FOLDS if len(described.rows) <= MANY and recalled is None else 3
     parted = folds(described.dataset, most=most, seed=seed)
+
+    def measure() -> Choice:
+        return choose(described, kinds, parted, hidden=hidden, seed=seed, progress=measuring)
+
+    def learn_all(described: Described) -> Learned:
+        everyone = np.arange(len(described.rows))
+        return learn(described, everyone, hidden=hidden, seed=seed, progress=progress)
+
     try:
-        choice = choose(described, kinds, parted, hidden=hidden, seed=seed, progress=measuring)
+        if len(kinds) == 1:
+            choice, learned = _side_by_side(measure, lambda: learn_all(described))
+        else:
+            choice = measure()
+            learned = learn_all(choice.described)
     except KeyboardInterrupt:
         raise TrainingError(
             "stopped while measuring on held-out sessions; nothing was learned or written"
@@ -144,19 +158,28 @@ def teach(
         choice = replace(choice, table=recalled[1], why=recalled[2])
     elif cache and len(kinds) > 1 and choice.held_out is not None:
         remember(choice, described.dataset, kinds, cache)
-    learned = learn(
-        choice.described,
-        np.arange(len(described.rows)),
-        hidden=hidden,
-        seed=seed,
-        progress=progress,
-    )
+    return _calibrated(choice, learned, recalled=recalled is not None, seed=seed)
+
+
+def _side_by_side(
+    measure: Callable[[], Choice], learn_all: Callable[[], Learned]
+) -> tuple[Choice, Learned]:
+    """With one kind there is nothing to choose, so that learning need not wait for measuring."""
+    # The limit is the process's: set here as well, or the first to end would lift it for the other.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as aside:
+        measured = aside.submit(measure)
+        learned = learn_all()
+        return measured.result(), learned
+
+
+def _calibrated(choice: Choice, learned: Learned, *, recalled: bool, seed: int) -> Taught:
+    """Put together what was learned, and how far to believe it."""
     held_out = choice.held_out
     temperature = 1.0 if held_out is None else held_out.temperature
     unseen = (
         None if held_out is None else (held_out.probabilities, held_out.targets, held_out.novelty)
     )
-    labels = described.dataset.labels
+    labels = choice.described.dataset.labels
     nothing = labels.index(BACKGROUND) if BACKGROUND in labels else None
     own = choice.described.rows[:, 0]
     familiar, strange = learned.probabilities(own, temperature), learned.novelty(own)
@@ -170,7 +193,7 @@ def teach(
         held_out,
         choice.table,
         choice.why,
-        recalled is not None,
+        recalled,
         learned.history.interrupted,
         seed,
     )

@@ -10,7 +10,7 @@ import pytest
 import trainer.choose
 import trainer.recipe
 from trainer.cache import FeatureCache
-from trainer.choose import _cheapest_good, _honest
+from trainer.choose import BELIEF, _believed, _cheapest_good, _honest
 from trainer.dataset import read_dataset
 from trainer.features import make_features
 from trainer.recipe import teach
@@ -28,13 +28,21 @@ def test_the_cheapest_within_one_point_of_the_best_is_taken(accuracies, taken):
     assert _cheapest_good(np.array(accuracies), [1.0, 2.0, 3.0]) == taken
 
 
+def test_few_pictures_leave_the_choice_to_what_is_usual_and_many_do_not():
+    usual = np.array([0.45, 0.54])
+    few = np.array([[True] * 12 + [False] * 8, [True] * 11 + [False] * 9])
+    many = np.repeat(few, BELIEF, axis=1)
+    assert _believed(few, usual).argmax() == 1
+    assert _believed(many, usual).argmax() == 0
+
+
 def test_the_accuracy_told_is_without_the_winners_luck():
     """Many useless kinds: the best of them looks good, the figure told does not."""
     rng = np.random.default_rng(0)
     folds, told, best = np.arange(100) % 5, [], []
     for _ in range(50):
         right = rng.random((40, 100)) < 0.5
-        told.append(_honest(right, folds, [1.0] * 40))
+        told.append(_honest(right, folds, [1.0] * 40, np.full(40, 0.5)))
         best.append(right.mean(axis=1).max())
     assert np.mean(best) > 0.59
     assert np.mean(told) == pytest.approx(0.5, abs=0.03)
@@ -42,7 +50,7 @@ def test_the_accuracy_told_is_without_the_winners_luck():
 
 def test_one_kind_is_told_as_it_is():
     right = np.array([[True, True, False, True]])
-    assert _honest(right, np.array([0, 0, 1, 1]), [1.0]) == 0.75
+    assert _honest(right, np.array([0, 0, 1, 1]), [1.0], np.array([0.5])) == 0.75
 
 
 def test_a_picture_more_needs_no_new_comparison_and_a_session_more_does(
