@@ -95,6 +95,10 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     thresholds: Thresholds
     training: Training
     golden: list[Golden]
+    state: int = 0
+    """Numbers that a frame hands on to the next, as `state` and `next_state`; 0: none."""
+    licences: list[str] = []
+    """Of weights in it that others made: what they are, whose, and under which licence."""
     format: int = FORMAT
     made_by: str = "handwave"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from edge.frame import Frame, Image
 
 MAX_MODEL_BYTES = 200_000_000
+PAUSE = 1.0
+"""Seconds without a frame after which a stream counts as a new one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,26 +79,44 @@ class Classifier:
         self.card: Card = read_card(metadata, str(model))
         self.labels = tuple(self.card.labels)
         self._check_signature()
+        self._outputs = ["probabilities", "novelty", *(["next_state"] if self.card.state else [])]
+        self._state: NDArray[np.float32] | None = None
+        self._time = np.nan
         self._check_golden(metadata.get(GOLDEN_KEY, ""))
 
     def predict(self, frame: Frame) -> Prediction:
-        """Classify one frame; raises as `run` does."""
-        probabilities, novelty = self.run(frame.image)
+        """Classify one frame, knowing where the last one left off; raises as `run` does.
+
+        What a model wants to know of the last frame, its state, is given back to it. A frame that
+        is no later than the last, or more than a second later, begins a new stream.
+        """
+        state = self._state if 0 < frame.time - self._time <= PAUSE else None
+        probabilities, novelty, self._state = self._run(frame.image, state)
+        self._time = frame.time
         return Prediction(self.labels, probabilities, novelty, frame.time)
 
     def run(self, image: Image) -> tuple[NDArray[np.float32], float]:
         """Return probabilities, float32 `[classes]`, and novelty of a uint8 `[h, w, 3]` picture.
 
+        The picture is taken by itself, whatever was before.
+
         Raises:
             ModelError: a picture that this model cannot take, such as an empty one.
         """
+        probabilities, novelty, _ = self._run(image, None)
+        return probabilities, novelty
+
+    def _run(
+        self, image: Image, state: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.float32], float, NDArray[np.float32] | None]:
+        feed: dict[str, NDArray[Any]] = {"image": np.ascontiguousarray(image)}
+        if state is not None:
+            feed["state"] = state
         try:
-            probabilities, novelty = self._session.run(
-                ["probabilities", "novelty"], {"image": np.ascontiguousarray(image)}
-            )
+            probabilities, novelty, *following = self._session.run(self._outputs, feed)
         except Exception as problem:  # noqa: BLE001  (onnxruntime's errors have no other base)
             raise ModelError(f"{self.path}: cannot run: {_first_line(problem)}") from None
-        return probabilities, float(novelty)
+        return probabilities, float(novelty), following[0] if following else None
 
     def _metadata(self) -> dict[str, str]:
         try:
@@ -105,10 +125,21 @@ class Classifier:
             raise ModelError(f"{self.path}: damaged (no UTF-8); send or train it again") from None
 
     def _check_signature(self) -> None:
-        inputs = {i.name: (i.type, len(i.shape)) for i in self._session.get_inputs()}
-        outputs = {o.name: (o.type, len(o.shape)) for o in self._session.get_outputs()}
+        inputs = {i.name: (i.type, i.shape) for i in self._session.get_inputs()}
+        # An input that may be left out, such as the state, is none of `get_inputs`.
+        inputs |= {i.name: (i.type, i.shape) for i in self._session.get_overridable_initializers()}
+        outputs = {o.name: (o.type, o.shape) for o in self._session.get_outputs()}
+        image_type, sides = inputs.pop("image", ("", []))
+        kinds = {name: (kind, len(shape)) for name, (kind, shape) in outputs.items()}
+        state = ("tensor(float)", [self.card.state]) if self.card.state else None
         expected = {"probabilities": ("tensor(float)", 1), "novelty": ("tensor(float)", 0)}
-        if inputs != {"image": ("tensor(uint8)", 3)} or outputs != expected:
+        expected |= {"next_state": ("tensor(float)", 1)} if state else {}
+        if (
+            (image_type, len(sides)) != ("tensor(uint8)", 3)
+            or inputs != ({"state": state} if state else {})
+            or kinds != expected
+            or (state and outputs["next_state"] != state)
+        ):
             raise ModelError(f"{self.path}: its inputs or outputs are not a handwave model's")
 
     def _check_golden(self, packed: str) -> None:

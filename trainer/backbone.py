@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from trainer.features import IR_VERSION, OPSET
+from trainer.graphs import make_model
 from trainer.weights import load_weights
 
 if TYPE_CHECKING:
@@ -254,10 +254,7 @@ class _Graph:
             [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n"])],
             self.constants,
         )
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opset)
-        onnx.checker.check_model(model, full_check=True)
-        return model
+        return make_model(graph)
 
 
 _CONVOLUTIONS = {

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 WORTH = 0.01
 """Accuracy that dearer features must bring."""
-USUAL = {"pixels": 0.31, "edges": 0.45, "backbone": 0.54, "edges+backbone": 0.50}
+USUAL = {"pixels": 0.31, "edges": 0.45, "backbone": 0.54}
 """Accuracy in sessions held out of real pictures, docs/accuracy.md: what is expected of each kind
 before anything is measured. Of others the mean is expected."""
-BELIEF = 60
+FOUND = 0.87
+"""The same, of pictures in which a hand is found; where none is, what stands beside it counts."""
+BELIEF = 30
 """Held-out pictures that must speak before what is measured weighs more than what is expected: with
 twenty, luck moves an accuracy by ten points, and the choice would be luck's."""
 
@@ -91,17 +93,16 @@ def choose(
         if progress is not None:
             progress(count, total)
 
-    names = [kind.name for kind in kinds]
     parts = [described.only(kind) for kind in kinds]
     measured = [cross_validate(part, folds, hidden=hidden, seed=seed, done=done) for part in parts]
     found = [held for held in measured if held is not None]
     if not found:
-        best, held = int(np.argmax(_usual(names))), None
+        best, held = int(np.argmax(_usual(described, kinds))), None
         why = "the best elsewhere; no session could be held out to measure on"
     else:
         costs = [kind.milliseconds for kind in kinds] if len(kinds) > 1 else [0.0]
         right = np.stack([one.right for one in found])  # (kinds, held-out pictures)
-        usual = _usual(names)
+        usual = _usual(described, kinds)
         best = _cheapest_good(_believed(right, usual), costs)
         held = replace(found[best], honest=_honest(right, found[0].folds, costs, usual))
         why = f"the cheapest within {100 * WORTH:g} point of the best on held-out sessions"
@@ -172,10 +173,16 @@ def _digests(dataset: Dataset) -> list[str]:
     ]
 
 
-def _usual(names: Sequence[str]) -> NDArray[np.float64]:
+def _usual(described: Described, kinds: Sequence[Features]) -> NDArray[np.float64]:
     """Return the accuracy to expect of each kind, `[kinds]`."""
-    middle = sum(USUAL.values()) / len(USUAL)
-    return np.array([USUAL.get(name, middle) for name in names])
+    middle, guess = sum(USUAL.values()) / len(USUAL), 1 / len(described.dataset.labels)
+    expected = []
+    for kind in kinds:
+        others = [USUAL.get(part.name, middle) for part in kind.parts if not part.state]
+        finders = [part.name for part in kind.parts if part.state]
+        found = described.found(finders, described.rows[:, 0]).mean() if finders else 0.0
+        expected.append(found * FOUND + (1 - found) * max(others, default=guess))
+    return np.array(expected)
 
 
 def _believed(right: NDArray[np.bool_], usual: NDArray[np.float64]) -> NDArray[np.float64]:

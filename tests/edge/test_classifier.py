@@ -342,3 +342,65 @@ def test_a_model_that_fails_on_its_golden_frame_is_refused(refuse, taught):
     reshape = next(node for node in model.graph.node if node.op_type == "Reshape")
     reshape.input[1] = "seven"
     refuse(model)
+
+
+# --- A model that hands something on from frame to frame
+
+
+def counting(content, *, told=1, given=1):
+    """The model with a state that counts frames, and is added to the novelty."""
+    model = onnx.load_model_from_string(content)
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["novelty_alone" if name == "novelty" else name for name in node.output]
+    graph.initializer.append(numpy_helper.from_array(np.zeros(given, np.float32), "state"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(1), "one_more"))
+    graph.input.append(helper.make_tensor_value_info("state", TensorProto.FLOAT, [given]))
+    graph.output.append(helper.make_tensor_value_info("next_state", TensorProto.FLOAT, [given]))
+    graph.node.extend(
+        [
+            helper.make_node("Add", ["state", "one_more"], ["next_state"]),
+            helper.make_node("ReduceMax", ["state"], ["count"], keepdims=0),
+            helper.make_node("Add", ["novelty_alone", "count"], ["novelty"]),
+        ]
+    )
+    return edited_card(model.SerializeToString(), lambda card: card.update(state=told))
+
+
+@pytest.fixture
+def counter(taught, tmp_path, pattern):
+    """What a counting model says to frames at these times: how many came before."""
+    path = tmp_path / "counting.onnx"
+    path.write_bytes(counting(taught.content).SerializeToString())
+    loaded, image = Classifier(path), pattern("rock", 1)
+    alone = loaded.run(image)[1]
+
+    def count(*times):
+        return [round(loaded.predict(Frame(image, time)).novelty - alone) for time in times]
+
+    count.loaded, count.image, count.alone = loaded, image, alone
+    return count
+
+
+def test_a_state_is_handed_on_from_frame_to_frame(counter):
+    assert counter(5.0, 5.1, 5.2, 6.2) == [0, 1, 2, 3]
+
+
+def test_a_new_stream_starts_without_a_state(counter):
+    assert counter(5.0, 5.1, 6.5, 6.6) == [0, 1, 0, 1], "after a pause"
+    assert counter(0.0, 0.1, 0.1, 0.05) == [0, 1, 0, 0], "time that stands still or goes back"
+
+
+def test_a_picture_by_itself_neither_has_nor_leaves_a_state(counter):
+    counter(5.0, 5.1)
+    assert counter.loaded.run(counter.image)[1] == counter.alone
+    assert counter(5.2) == [2]
+
+
+@pytest.mark.parametrize(("told", "given"), [(0, 1), (2, 1), (1, 2)])
+def test_a_state_other_than_the_cards_is_refused(taught, refuse, told, given):
+    assert "inputs or outputs" in refuse(counting(taught.content, told=told, given=given))
+
+
+def test_a_card_with_a_state_wants_a_model_with_one(taught, refuse):
+    assert "inputs or outputs" in refuse(edited_card(taught.content, lambda c: c.update(state=6)))

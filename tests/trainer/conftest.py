@@ -10,6 +10,7 @@ import pytest
 import trainer.learn
 import trainer.recipe
 from edge.virtual import Scene, draw
+from trainer.cache import cache_folder
 from trainer.dataset import read_dataset
 from trainer.export import export
 from trainer.features import make_features
@@ -44,10 +45,31 @@ def root_logger_left_alone():
     root.handlers[:], root.level = before
 
 
+MEDIAPIPE = cache_folder() / "mediapipe-0.10.21"
+"""Where `make test` has fetched weights to; read before the tests have a cache of their own."""
+
+
 @pytest.fixture(autouse=True)
 def cache_of_its_own(tmp_path_factory, monkeypatch):
-    """Nothing is taken from the developer's cache, nor left there."""
+    """Nothing is taken from the developer's cache, nor left there; nothing is fetched."""
     monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+@pytest.fixture(scope="session")
+def mediapipe(tmp_path_factory):
+    """A cache with MediaPipe's weights in it, and nothing else."""
+    if not (MEDIAPIPE / "hand_landmark_lite.tflite").is_file():
+        pytest.skip("MediaPipe's weights are not here: trainer features fetch hand")
+    cache = tmp_path_factory.mktemp("mediapipe")
+    (cache / MEDIAPIPE.name).symlink_to(MEDIAPIPE)
+    return cache
+
+
+@pytest.fixture
+def hands(mediapipe, monkeypatch):
+    """MediaPipe's weights are in the cache."""
+    monkeypatch.setenv("HANDWAVE_CACHE", str(mediapipe))
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from onnx import numpy_helper
 from edge.virtual import Scene, draw
 from trainer.backbone import HEAD, LITE0, backbone, inverted_residuals, repeat
 from trainer.errors import DataError
-from trainer.features import IR_VERSION, OPSET, Features
+from trainer.features import Features
+from trainer.graphs import IR_VERSION, OPSET
 from trainer.weights import load_weights
 
 

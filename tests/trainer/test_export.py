@@ -21,7 +21,8 @@ from trainer.calibrate import Strangeness
 from trainer.dataset import read_dataset
 from trainer.errors import ExportError
 from trainer.export import AGREEMENT, export
-from trainer.features import IR_VERSION, OPSET, make_features
+from trainer.features import make_features
+from trainer.graphs import IR_VERSION, OPSET
 from trainer.network import Network
 from trainer.recipe import teach
 

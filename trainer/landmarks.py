@@ -1,0 +1,532 @@
+"""Where the points of a hand or a face are: one ONNX graph that finds them, and follows them.
+
+Two networks of MediaPipe's, read by `trainer.tflite_file`, with geometry between them:
+
+    image -> detector -> the likeliest palm or face -> its region
+          -> a square cut out, turned upright -> landmark network -> points
+
+A *region* is where to look closely: how sure it is, its middle, the side of its square and which
+way is up, in pixels of the picture. The graph's optional input `state` is the region that the last
+frame's points call for, `next_state` the one for the next frame. While that one still holds what it
+should, the detector, the dearer half, is not run; where it does not, it is, in the same frame. An
+empty state, of zeros, is the default.
+
+Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and
+`face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
+instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
+pixels are picked, not interpolated; the palm detector sees 160 pixels, not 192; and a likely palm
+is given a close look sooner, because the landmark network judges better. What that moves and saves
+is in docs/decisions/0013-hands.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper, parser
+
+from trainer.graphs import rename
+from trainer.tflite_file import read_tflite
+from trainer.weights import read_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+Constants: TypeAlias = "Mapping[str, ArrayLike]"
+
+STATE = 6
+"""Numbers of a state: confidence, x, y, side, and the x and y of where up is."""
+SURE = 0.5
+"""Confidence of the landmark network from which on its points are believed, as in MediaPipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked for, and how MediaPipe's networks look for it."""
+
+    name: str
+    """As `trainer features fetch` calls the weights."""
+    detector: str
+    looker: str
+    """Files of weights."""
+    far: int
+    """Pixels of the square that the detector sees, the whole picture."""
+    darkest: float
+    """What black is to the detector; white is 1."""
+    places: tuple[tuple[int, int], ...]
+    """Pixels between two places that it looks at, and boxes a place."""
+    likely: float
+    """Confidence of the detector from which on a closer look is taken."""
+    line: tuple[int, int]
+    """Two of the keypoints that come with a box; the line through them tells the direction."""
+    upright: bool
+    """Whether that line points up; else it points right."""
+    grow: float
+    """The region's side, in sides of the box."""
+    lift: float
+    """How far above the box's middle the region's is, in heights of the box."""
+    near: int
+    """Pixels of the square that the landmark network sees, the region."""
+    outputs: tuple[str, ...]
+    """Of the landmark network: `points` and `certain`, and what else there is, in its order."""
+    points: int
+    logit: bool
+    """Whether `certain` is a logit; else it is a probability."""
+    followed: tuple[int, ...]
+    """Points that the next region is drawn around."""
+    follow_line: tuple[tuple[int, ...], tuple[int, ...]]
+    """The middle of these points and the middle of those: the next region's direction."""
+    follow_grow: float
+    follow_lift: float
+
+
+HAND = Subject(
+    name="hand",
+    detector="palm_lite",
+    looker="hand_lite",
+    far=160,
+    darkest=0.0,
+    places=((8, 2), (16, 6)),
+    likely=0.15,
+    line=(0, 2),  # wrist, root of the middle finger
+    upright=True,
+    grow=2.6,
+    lift=0.5,
+    near=224,
+    outputs=("points", "certain", "handed", "world"),
+    points=21,
+    logit=False,
+    followed=(0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18),
+    follow_line=((0,), (5, 13, 9, 9)),
+    follow_grow=2.0,
+    follow_lift=0.1,
+)
+FACE = Subject(
+    name="face",
+    detector="face_short",
+    looker="face_points",
+    far=128,
+    darkest=-1.0,
+    places=((8, 2), (16, 6)),
+    likely=0.5,
+    line=(0, 1),  # the eyes, from left to right in the picture
+    upright=False,
+    grow=1.5,
+    lift=0.0,
+    near=192,
+    outputs=("points", "certain"),
+    points=468,
+    logit=True,
+    followed=tuple(range(468)),
+    follow_line=((33,), (263,)),  # outer corners of the eyes
+    follow_grow=1.5,
+    follow_lift=0.0,
+)
+
+
+class Landmarks(NamedTuple):
+    """A part of a graph."""
+
+    nodes: list[onnx.NodeProto]
+    constants: list[TensorProto]
+    size: int
+    """Of `found`."""
+
+
+def landmarks(subject: Subject) -> Landmarks:
+    """Return the nodes that make `found` and `next_state` of `image` and `state`.
+
+    `found`, float32 `[n]`, is all zeros where nothing is, else: the points in the upright square,
+    x, y and z each in its sides, from its middle; whatever else the landmark network says; the x
+    and y of where up is; the region's middle, from the picture's, and its side, in the picture's
+    longer side; and the confidence.
+
+    Raises:
+        DataError: the weights are not here.
+    """
+    detector, boxes = _network(subject, subject.detector, ("boxes", "scores"), side=subject.far)
+    looker, sizes = _network(subject, subject.looker, subject.outputs)
+    size = sum(sizes) + 2 + 3
+    numbers = boxes[0] // boxes[1]  # of a box and its keypoints
+    seek = _graph(_SEEK, detector, _DECODE, _seek_constants(subject, numbers))
+    look = _graph(_LOOK, looker, _look_text(subject), _look_constants(subject))
+    turn = parser.parse_graph(_TURN)
+    _give(turn, "place", then_branch=parser.parse_graph(_SAME), else_branch=seek)
+    _give(turn, "now", then_branch=look, else_branch=parser.parse_graph(_NOTHING))
+    outer = parser.parse_graph(_OUTER)
+    _give(outer, "found", body=turn)
+    constants = {
+        "twice": np.array(2),
+        "yes": np.array(True),  # noqa: FBT003
+        "first": np.array([0]),
+        "nothing": np.zeros(size, np.float32),
+        "nowhere": np.zeros(STATE, np.float32),
+        "sure": np.array([SURE], np.float32),
+        "likely": np.array([subject.likely], np.float32),
+    }
+    return Landmarks(list(outer.node), _tensors(constants), size)
+
+
+# At most two turns: where the last frame's region does not hold what it should, all is searched.
+_OUTER = """
+outer () => (float[n] found, float[6] next_state) {
+    size = Shape <start = 0, end = 2> (image)
+    sides = Cast <to = 1> (size)
+    found, next_state = Loop (twice, yes, nothing, state)
+}
+"""
+_TURN = """
+turn (int64 number, bool on, float[n] before, float[6] region)
+    => (bool again, float[n] now, float[6] next) {
+    confidence = Gather (region, first)
+    followed = GreaterOrEqual (confidence, sure)
+    place = If (followed)
+    chance = Gather (place, first)
+    promising = GreaterOrEqual (chance, likely)
+    now, next = If (promising)
+    certainty = Gather (next, first)
+    lost = Less (certainty, sure)
+    lost_there = And (followed, lost)
+    again = Squeeze (lost_there)
+}
+"""
+_SAME = "same () => (float[6] same) { same = Identity (region) }"
+_NOTHING = """
+none () => (float[n] none, float[6] none_next) {
+    none = Identity (nothing)
+    none_next = Identity (nowhere)
+}
+"""
+
+# The whole picture, into a square with black margins.
+_SEEK = """
+seek () => (float[6] sought) {
+    longer = ReduceMax <keepdims = 1> (sides)
+    ratio = Div (far, longer)
+    fitted = Mul (sides, ratio)
+    rounded = Round (fitted)
+    not_flat = Max (rounded, one)
+    small = Cast <to = 7> (not_flat)
+    small_size = Concat <axis = 0> (alone, small, colours)
+    batch = Unsqueeze (image, origin)
+    resized = Resize <mode = "linear"> (batch, , , small_size)
+    shrunk = Squeeze (resized, origin)
+    gap = Sub (far_sides, small)
+    above = Div (gap, two)
+    below = Sub (gap, above)
+    margins = Concat <axis = 0> (above, none_at_all, below, none_at_all)
+    square = Pad (shrunk, margins)
+    channels_first = Transpose <perm = [2, 0, 1]> (square)
+    bytes = Cast <to = 1> (channels_first)
+    scaled = Mul (bytes, light)
+    lit = Add (scaled, dark)
+    input = Unsqueeze (lit, origin)
+}
+"""
+# The likeliest box, averaged with those that overlap it; from it a region.
+_DECODE = """
+decode () => (float[6] sought) {
+    rows = Reshape (boxes, box_rows)
+    logits = Reshape (scores, flat)
+    chances = Sigmoid (logits)
+    best = ArgMax <axis = 0, keepdims = 1> (logits)
+    placed = Add (rows, anchors)
+    middles, spans, keypoints = Split <axis = 1> (placed, box_parts)
+    extents = Max (spans, one)
+    reach = Mul (extents, half)
+    low = Sub (middles, reach)
+    high = Add (middles, reach)
+    best_low = Gather <axis = 0> (low, best)
+    best_high = Gather <axis = 0> (high, best)
+    inner_low = Max (low, best_low)
+    inner_high = Min (high, best_high)
+    inner = Sub (inner_high, inner_low)
+    common_sides = Relu (inner)
+    common = ReduceProd <keepdims = 0> (common_sides, across)
+    area = ReduceProd <keepdims = 0> (extents, across)
+    best_area = Gather (area, best)
+    areas = Add (area, best_area)
+    union = Sub (areas, common)
+    overlap = Div (common, union)
+    overlapping = Greater (overlap, enough)
+    best_chance = Gather (chances, best)
+    bar = Min (best_chance, half)
+    good = GreaterOrEqual (chances, bar)
+    counted = And (overlapping, good)
+    mask = Cast <to = 1> (counted)
+    weights = Mul (mask, chances)
+    total = ReduceSum <keepdims = 1> (weights)
+    whole = Concat <axis = 1> (middles, extents, keypoints)
+    summed = MatMul (weights, whole)
+    box = Div (summed, total)
+    middle, extent, keys = Split <axis = 0> (box, box_parts)
+    pairs = Reshape (keys, pair_rows)
+    along = MatMul (line, pairs)
+    upward = MatMul (along, line_to_up)
+    length = ReduceL2 <keepdims = 1> (upward)
+    some_length = Max (length, tiny)
+    up = Div (upward, some_length)
+    height = Gather (extent, second)
+    rise = Mul (height, lift)
+    offset = Mul (up, rise)
+    centre = Add (middle, offset)
+    longest = ReduceMax <keepdims = 1> (extent)
+    side = Mul (longest, grow)
+    margin = Cast <to = 1> (above)
+    corner = Gather (margin, swapped)
+    moved = Sub (centre, corner)
+    centre_there = Div (moved, ratio)
+    side_there = Div (side, ratio)
+    sought = Concat <axis = 0> (best_chance, centre_there, side_there, up)
+}
+"""
+
+# The region's square, upright: for each of its pixels the nearest one of the picture.
+_LOOK = """
+look () => (float[n] told, float[6] next_told) {
+    chance_there, centre, side, up = Split <axis = 0> (place, region_parts)
+    right = MatMul (up, quarter)
+    down = Neg (up)
+    both = Concat <axis = 0> (right, down)
+    axes = Reshape (both, two_rows)
+    x, y = Split <axis = 0> (centre, halves)
+    right_x, right_y = Split <axis = 0> (right, halves)
+    down_x, down_y = Split <axis = 0> (down, halves)
+    reach = Mul (steps, side)
+    height, width = Split <axis = 0> (sides, halves)
+    across_x = Mul (reach, right_x)
+    from_x = Add (across_x, x)
+    over_x = Mul (reach, down_x)
+    rows_x = Unsqueeze (over_x, second)
+    all_x = Add (rows_x, from_x)
+    beyond_x = Cast <to = 6> (width)
+    end_x = Sub (beyond_x, one_pixel)
+    right_of_x = Cast <to = 6> (all_x)
+    right_of = Max (right_of_x, zero)
+    columns = Min (right_of, end_x)
+    across_y = Mul (reach, right_y)
+    from_y = Add (across_y, y)
+    over_y = Mul (reach, down_y)
+    rows_y = Unsqueeze (over_y, second)
+    all_y = Add (rows_y, from_y)
+    beyond_y = Cast <to = 6> (height)
+    end_y = Sub (beyond_y, one_pixel)
+    below_y = Cast <to = 6> (all_y)
+    below = Max (below_y, zero)
+    lines = Min (below, end_y)
+    before_line = Mul (lines, beyond_x)
+    numbers = Add (before_line, columns)
+    pixels = Reshape (image, pixel_rows)
+    picked = Gather <axis = 0> (pixels, numbers)
+    channels_first = Transpose <perm = [2, 0, 1]> (picked)
+    bytes = Cast <to = 1> (channels_first)
+    lit = Mul (bytes, light)
+    input = Unsqueeze (lit, origin)
+}
+"""
+# What the landmark network says, and where to look in the next frame.
+_READ = """
+read () => (float[n] told, float[6] next_told) {{
+    certain_row = Reshape (certain, flat)
+    certain_one = {sigmoid} (certain_row)
+    rows = Reshape (points, triples)
+    in_sides = Div (rows, near)
+    local = Sub (in_sides, mid_square)
+    xy, z = Split <axis = 1> (local, two_and_one)
+    along = MatMul (follow_line, xy)
+    upward = MatMul (along, line_to_up)
+    length = ReduceL2 <keepdims = 1> (upward)
+    some_length = Max (length, tiny)
+    new_up = Div (upward, some_length)
+    new_right = MatMul (new_up, quarter)
+    new_down = Neg (new_up)
+    new_both = Concat <axis = 0> (new_right, new_down)
+    new_axes = Reshape (new_both, two_rows)
+    outline = Gather <axis = 0> (xy, followed_points)
+    turned_axes = Transpose <perm = [1, 0]> (new_axes)
+    turned = MatMul (outline, turned_axes)
+    most = ReduceMax <keepdims = 0> (turned, origin)
+    least = ReduceMin <keepdims = 0> (turned, origin)
+    extent = Sub (most, least)
+    doubled = Add (most, least)
+    middle = Mul (doubled, half)
+    rise = Mul (extent, follow_lift)
+    raised = Sub (middle, rise)
+    raised_local = MatMul (raised, new_axes)
+    raised_there = MatMul (raised_local, axes)
+    offset = Mul (raised_there, side)
+    centre_there = Add (centre, offset)
+    up_there = MatMul (new_up, axes)
+    longest = ReduceMax <keepdims = 1> (extent)
+    grown = Mul (longest, follow_grow)
+    side_there = Mul (grown, side)
+    next_told = Concat <axis = 0> (certain_one, centre_there, side_there, up_there)
+
+    flat_points = Reshape (local, flat)
+    {others}
+    longer = ReduceMax <keepdims = 1> (sides)
+    width_first = Concat <axis = 0> (width, height)
+    mid_picture = Mul (width_first, half)
+    from_middle = Sub (centre, mid_picture)
+    centre_share = Div (from_middle, longer)
+    side_share = Div (side, longer)
+    all = Concat <axis = 0>
+        (flat_points, {names} up, centre_share, side_share, certain_one)
+    sure_of_it = GreaterOrEqual (certain_one, sure)
+    mask = Cast <to = 1> (sure_of_it)
+    told = Mul (all, mask)
+}}
+"""
+_QUARTER = np.array([[0, 1], [-1, 0]], np.float32)
+"""Turns where up is into where right is, in a picture, whose y points down: `up @ _QUARTER`."""
+
+
+def _look_text(subject: Subject) -> str:
+    others = [name for name in subject.outputs if name not in {"points", "certain"}]
+    return _READ.format(
+        sigmoid="Sigmoid" if subject.logit else "Identity",
+        others="\n    ".join(f"flat_{name} = Reshape ({name}, flat)" for name in others),
+        names="".join(f"flat_{name}, " for name in others),
+    )
+
+
+def _seek_constants(subject: Subject, numbers: int) -> Constants:
+    line = np.zeros(numbers // 2 - 2, np.float32)
+    line[list(subject.line)] = -1, 1
+    return {
+        **_shared(subject),
+        "far": np.array([subject.far], np.float32),
+        "far_sides": np.array([subject.far] * 2),
+        "alone": np.array([1]),
+        "colours": np.array([3]),
+        "two": np.array(2),
+        "none_at_all": np.array([0]),
+        "light": np.float32((1 - subject.darkest) / 255),
+        "dark": np.float32(subject.darkest),
+        "anchors": _anchors(subject, numbers),
+        "box_rows": np.array([-1, numbers]),
+        "box_parts": np.array([2, 2, numbers - 4]),
+        "pair_rows": np.array([-1, 2]),
+        "across": np.array([1]),
+        "enough": np.float32(0.3),
+        "line": line,
+        "grow": np.float32(subject.grow),
+        "lift": np.float32(subject.lift),
+        "swapped": np.array([1, 0]),
+    }
+
+
+def _look_constants(subject: Subject) -> Constants:
+    line = np.zeros(subject.points, np.float32)
+    for sign, ends in zip((-1, 1), subject.follow_line, strict=True):
+        for end in ends:
+            line[end] += np.float32(sign / len(ends))
+    return {
+        **_shared(subject),
+        "region_parts": np.array([1, 2, 1, 2]),
+        "halves": np.array([1, 1]),
+        "two_rows": np.array([2, 2]),
+        "quarter": _QUARTER,
+        "steps": ((np.arange(subject.near) + 0.5) / subject.near - 0.5).astype(np.float32),
+        "zero": np.array(0, np.int32),
+        "one_pixel": np.array(1, np.int32),
+        "pixel_rows": np.array([-1, 3]),
+        "light": np.float32(1 / 255),
+        "near": np.float32(subject.near),
+        "mid_square": np.array([0.5, 0.5, 0], np.float32),
+        "triples": np.array([-1, 3]),
+        "two_and_one": np.array([2, 1]),
+        "follow_line": line,
+        "followed_points": np.array(subject.followed),
+        "follow_lift": np.array([0, subject.follow_lift], np.float32),
+        "follow_grow": np.float32(subject.follow_grow),
+    }
+
+
+def _shared(subject: Subject) -> Constants:
+    up = np.eye(2, dtype=np.float32) if subject.upright else _QUARTER.T
+    return {
+        "origin": np.array([0]),
+        "second": np.array([1]),
+        "flat": np.array([-1]),
+        "one": np.float32(1),
+        "half": np.float32(0.5),
+        "tiny": np.float32(1e-6),
+        "line_to_up": up,
+    }
+
+
+def _anchors(subject: Subject, numbers: int) -> NDArray[np.float32]:
+    """Return what to add to each box, `[boxes, numbers]`: the place it is about, in pixels."""
+    rows = []
+    for stride, several in subject.places:
+        middles = (np.arange(subject.far // stride) + 0.5) * stride
+        x, y = np.meshgrid(middles, middles)
+        rows.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), several, axis=0))
+    places = np.concatenate(rows)
+    still = np.zeros_like(places)  # width and height
+    return np.hstack([places, still, *[places] * (numbers // 2 - 2)]).astype(np.float32)
+
+
+def _network(
+    subject: Subject, file: str, outputs: Sequence[str], side: int | None = None
+) -> tuple[onnx.GraphProto, list[int]]:
+    """Return a network of MediaPipe's, and how many numbers each of its outputs has.
+
+    Args:
+        subject: whose.
+        file: of weights.
+        outputs: names for them.
+        side: pixels of the square it is to take; None: of its own.
+    """
+    model = read_tflite(read_weights(subject.name, file), file, outputs, half=True)
+    graph = model.graph
+    if side is not None:
+        _resize(graph, side)
+    sizes = [[d.dim_value for d in o.type.tensor_type.shape.dim] for o in graph.output]
+    rename(graph, f"{file}/", {name: name for name in ("input", *outputs)})
+    return graph, [int(np.prod(size)) for size in sizes]
+
+
+def _resize(graph: onnx.GraphProto, side: int) -> None:
+    """Make a network of convolutions take another square than the one it was drawn for."""
+    old = graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    constants = {one.name: one for one in graph.initializer}
+
+    def change(name: str, value: NDArray[np.int64]) -> None:
+        constants[name].CopyFrom(numpy_helper.from_array(value, name))
+
+    for node in graph.node:
+        if node.op_type == "Resize":
+            sizes = numpy_helper.to_array(constants[node.input[3]]).copy()
+            sizes[2:] = sizes[2:] * side // old
+            change(node.input[3], sizes)
+        elif node.op_type == "Reshape":  # of the boxes: [1, boxes, numbers]
+            shape = numpy_helper.to_array(constants[node.input[1]]).copy()
+            shape[1] = -1
+            change(node.input[1], shape)
+
+
+def _graph(
+    before: str, network: onnx.GraphProto, after: str, constants: Constants
+) -> onnx.GraphProto:
+    """Put a network between two texts: one makes its `input`, the other reads its outputs."""
+    first, last = parser.parse_graph(before), parser.parse_graph(after)
+    nodes = [*first.node, *network.node, *last.node]
+    weights = [*network.initializer, *_tensors(constants)]
+    return helper.make_graph(nodes, first.name, [], last.output, weights)
+
+
+def _give(graph: onnx.GraphProto, output: str, **bodies: onnx.GraphProto) -> None:
+    """Give the node with this output its graphs, which the text leaves out."""
+    node = next(node for node in graph.node if output in node.output)
+    node.attribute.extend(helper.make_attribute(name, body) for name, body in bodies.items())
+
+
+def _tensors(constants: Constants) -> list[TensorProto]:
+    return [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
