@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from edge.pictures import read_picture
 from trainer.backbone import backbone
 from trainer.cache import FeatureCache, cache_folder
 from trainer.choose import choose
@@ -81,7 +82,7 @@ def main() -> None:
             row = [accuracy(half, column, kinds, pictures) for column in columns]
             results.setdefault((half.name, pictures), []).append(row)
     show(results, columns, options.pictures)
-    unknown(halves, kinds, max(options.pictures))
+    unknown(halves, kinds, max(options.pictures), empty_rooms(options.folder, kinds))
 
 
 def divide(
@@ -132,12 +133,22 @@ def usual(taught: Described, unseen: Described, seed: int) -> np.ndarray:
     return network.logits(unseen.rows[:, 0])
 
 
-def unknown(halves: list[Half], kinds: list[Features], pictures: int) -> None:
-    """Count what is called a gesture of the other sets' pictures, and of a label left out."""
-    print(f"\n| unknown called a gesture, {KEPT:.0%} of true ones kept | things | gestures |")
-    print("| --- | ---: | ---: |")
-    for kind in kinds:
-        things, gestures = [], []
+def empty_rooms(folder: Path, kinds: list[Features]) -> list[np.ndarray]:
+    """Return the features of all pictures in sets of nothing but `background`, for each kind."""
+    sets = [read_dataset(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    pictures = [one for found in sets if found.labels == ["background"] for one in found.pictures]
+    images = [read_picture(one.path) for one in pictures]
+    return [np.array([kind(image) for image in images]).reshape(-1, kind.size) for kind in kinds]
+
+
+def unknown(
+    halves: list[Half], kinds: list[Features], pictures: int, empty: list[np.ndarray]
+) -> None:
+    """Count what is called a gesture of empty rooms, of the other sets, and of a label left out."""
+    print(f"\n| unknown called a gesture, {KEPT:.0%} of true ones kept ", end="")
+    print("| empty rooms | other sets | gesture left out |\n| --- | ---: | ---: | ---: |")
+    for kind, rooms in zip(kinds, empty, strict=True):
+        nobody, others, gestures = [], [], []
         for half in (half for half in halves if half.seed == 0):
             names = half.taught.dataset.labels
             left = names[len(names) // 2]
@@ -150,11 +161,12 @@ def unknown(halves: list[Half], kinds: list[Features], pictures: int) -> None:
             stranger = half.unseen.targets == names.index(left)
             limit = np.quantile(learned.novelty(rows[~stranger]), KEPT)
             gestures.append(float((learned.novelty(rows[stranger]) <= limit).mean()))
+            nobody.append(float((learned.novelty(rooms) <= limit).mean()) if len(rooms) else np.nan)
             for other in halves:
                 if other.name != half.name and other.seed == 0:
                     strange = learned.novelty(other.unseen.only(kind).rows[:, 0])
-                    things.append(float((strange <= limit).mean()))
-        row = [f"{mean(part):.2f}" if part else "-" for part in (things, gestures)]
+                    others.append(float((strange <= limit).mean()))
+        row = [f"{mean(part):.2f}" if part else "-" for part in (nobody, others, gestures)]
         print(f"| {kind.name} | {' | '.join(row)} |", flush=True)
 
 

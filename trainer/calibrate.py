@@ -23,6 +23,8 @@ STRANGE = 0.99
 """Share of the taught pictures that must not be strange, with room to spare."""
 KEPT = 0.95
 """Share of the held-out pictures that must not be strange."""
+NOTHING = 1000.0
+"""Added to the novelty where features that look for a hand, and for nothing else, find none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,14 +42,21 @@ class Strangeness:
     whiten: NDArray[np.float32]
     """float32 `[hidden, hidden]`: after it the spread within classes is 1 in every direction."""
     centres: NDArray[np.float32]
-    """float32 `[classes, hidden]`: the classes' means, whitened."""
+    """float32 `[groups, hidden]`: the classes' means, whitened."""
 
     @classmethod
-    def of(cls, H: Array, targets: NDArray[np.int64], classes: int) -> Strangeness:
-        """Measure hidden values `[n, hidden]` of pictures with these labels `[n]`."""
+    def of(cls, H: Array, groups: NDArray[np.int64]) -> Strangeness:
+        """Measure hidden values `[n, hidden]` of pictures.
+
+        Args:
+            H: the hidden values.
+            groups: `[n]`, which pictures are alike: those of one class, and of these apart those in
+                which something was found and those in which nothing was.
+        """
         H = H.astype(np.float64)
-        means = np.stack([H[targets == label].mean(axis=0) for label in range(classes)])
-        apart = H - means[targets]
+        names, places = np.unique(groups, return_inverse=True)
+        means = np.stack([H[groups == name].mean(axis=0) for name in names])
+        apart = H - means[places]
         covariance = apart.T @ apart / len(H)
         size = len(covariance)
         # Dead units have no spread of their own: a twentieth of the mean one, for every direction.
@@ -57,7 +66,7 @@ class Strangeness:
 
     def __call__(self, H: Array) -> Array:
         """Return the novelty, `[n]`, of hidden values `[n, hidden]`."""
-        apart = (H @ self.whiten)[:, None, :] - self.centres  # (n, classes, hidden)
+        apart = (H @ self.whiten)[:, None, :] - self.centres  # (n, groups, hidden)
         nearest: Array = np.square(apart).mean(axis=2).min(axis=1)
         return nearest
 
@@ -90,7 +99,7 @@ def pick_thresholds(
     """Choose how sure is sure enough, and how strange is too strange.
 
     `novelty` is what 95 % of the held-out pictures stay below, or, where no session could be held
-    out, half again what 99 % of the taught ones do.
+    out, half again what 99 % of the taught ones do; pictures in which nothing was found aside.
 
     `enter` is where at most 5 % of all the held-out pictures are wrong, surer, and not strange:
     between 0.5 (below it, another label could be as likely) and 0.7 (the decider's window and hold
@@ -104,9 +113,9 @@ def pick_thresholds(
             their labels, and how strange they were found, `[k]`; None where there are none.
         background: index of the label that never triggers anything, if there is one.
     """
-    enter, strange = 0.6, 1.5 * float(np.quantile(novelty, STRANGE))
+    enter, strange = 0.6, 1.5 * _most(novelty, STRANGE)
     if held_out is not None:
-        strange = float(np.quantile(held_out[2], KEPT))
+        strange = _most(held_out[2], KEPT)
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
         enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, 0.5, 0.7))
@@ -125,6 +134,12 @@ def pick_thresholds(
         false_triggers=false_triggers,
         kept=kept,
     )
+
+
+def _most(novelty: Array, share: float) -> float:
+    """Return what that share of pictures stays below, of those in which something was found."""
+    found = novelty[novelty < NOTHING]
+    return float(np.quantile(found, share)) if len(found) else 1.0
 
 
 def _acting(

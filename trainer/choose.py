@@ -97,12 +97,12 @@ def choose(
     measured = [cross_validate(part, folds, hidden=hidden, seed=seed, done=done) for part in parts]
     found = [held for held in measured if held is not None]
     if not found:
-        best, held = int(np.argmax(_usual(described, kinds))), None
+        best, held = int(np.argmax(_usual(parts, kinds))), None
         why = "the best elsewhere; no session could be held out to measure on"
     else:
         costs = [kind.milliseconds for kind in kinds] if len(kinds) > 1 else [0.0]
         right = np.stack([one.right for one in found])  # (kinds, held-out pictures)
-        usual = _usual(described, kinds)
+        usual = _usual(parts, kinds)
         best = _cheapest_good(_believed(right, usual), costs)
         held = replace(found[best], honest=_honest(right, found[0].folds, costs, usual))
         why = f"the cheapest within {100 * WORTH:g} point of the best on held-out sessions"
@@ -173,14 +173,13 @@ def _digests(dataset: Dataset) -> list[str]:
     ]
 
 
-def _usual(described: Described, kinds: Sequence[Features]) -> NDArray[np.float64]:
-    """Return the accuracy to expect of each kind, `[kinds]`."""
-    middle, guess = sum(USUAL.values()) / len(USUAL), 1 / len(described.dataset.labels)
+def _usual(parts: Sequence[Described], kinds: Sequence[Features]) -> NDArray[np.float64]:
+    """Return the accuracy to expect of each kind, `[kinds]`, with the pictures as it sees them."""
+    middle, guess = sum(USUAL.values()) / len(USUAL), 1 / len(parts[0].dataset.labels)
     expected = []
-    for kind in kinds:
-        others = [USUAL.get(part.name, middle) for part in kind.parts if not part.state]
-        finders = [part.name for part in kind.parts if part.state]
-        found = described.found(finders, described.rows[:, 0]).mean() if finders else 0.0
+    for part, kind in zip(parts, kinds, strict=True):
+        others = [USUAL.get(one.name, middle) for one in kind.parts if not one.state]
+        found = float(part.found(part.rows[:, 0]).mean()) if part.finders else 0.0
         expected.append(found * FOUND + (1 - found) * max(others, default=guess))
     return np.array(expected)
 

@@ -19,7 +19,7 @@ from trainer.errors import DataError
 from trainer.features import VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from trainer.dataset import Dataset, Picture
@@ -41,6 +41,9 @@ class Described:
     """float32 `[pictures, scraps, features]`: of what is left of each picture when scrambled."""
     widths: dict[str, int]
     """How many of the features, in order, each kind has that they are joined from."""
+    finders: tuple[str, ...]
+    """The kinds that look for something, a hand say: the last of their numbers is how sure they are
+    to have found it, and all are 0 where they have not."""
     unreadable: list[str]
     """One line for each picture that was skipped."""
     size: tuple[int, int]
@@ -66,20 +69,28 @@ class Described:
             rows=self.rows[..., chosen],
             scraps=self.scraps[..., chosen],
             widths={name: self.widths[name] for name in names},
+            finders=tuple(name for name in names if name in self.finders),
         )
-        finders = [one.name for one in features.parts if one.state]
-        for name in names if finders else []:
-            if name not in finders:
-                column = part._columns()[name]  # noqa: SLF001
-                part.rows[..., column][self.found(finders, self.rows)] = 0
-                part.scraps[..., column][self.found(finders, self.scraps)] = 0
+        for name in set(names) - set(part.finders) if part.finders else []:
+            column = part._columns()[name]  # noqa: SLF001
+            part.rows[..., column][part.found(part.rows)] = 0
+            part.scraps[..., column][part.found(part.scraps)] = 0
         return part
 
-    def found(self, finders: Sequence[str], rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return in which rows, `[..., features]`, one of these kinds found what it looks for."""
+    def found(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return in which rows, `[..., features]`, what is looked for was found."""
+        return np.asarray((rows[..., self.confidences] > 0).any(axis=-1))
+
+    @property
+    def confidences(self) -> NDArray[np.int64]:
+        """Which of the features say how sure it is that something was found."""
         columns = self._columns()
-        sure = [rows[..., columns[name].stop - 1] > 0 for name in finders]
-        return np.asarray(np.any(sure, axis=0))
+        return np.array([columns[name].stop - 1 for name in self.finders], np.int64)
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing at all is seen where nothing is found."""
+        return set(self.finders) == set(self.widths)
 
     def _columns(self) -> dict[str, slice]:
         ends = np.cumsum(list(self.widths.values())).tolist()
@@ -124,8 +135,7 @@ def describe(
             return str(problem)
 
     read = _on_all_cores(one, dataset.pictures, progress)
-    widths = {part.name: part.size for part in features.parts}
-    return _gather(dataset, read, 1 + copies, widths)
+    return _gather(dataset, read, 1 + copies, features)
 
 
 def content_of(path: Path) -> bytes:
@@ -169,9 +179,7 @@ def _rows(part: Features, several: list[NDArray[np.uint8]], own: int) -> NDArray
     return np.stack([*rows, *(part(image) for image in several[own:])])
 
 
-def _gather(
-    dataset: Dataset, read: list[_Read | str], own: int, widths: dict[str, int]
-) -> Described:
+def _gather(dataset: Dataset, read: list[_Read | str], own: int, features: Features) -> Described:
     """Put what could be read side by side, and what could not into words."""
     unreadable = [line for line in read if isinstance(line, str)]
     good = [one for one in read if not isinstance(one, str)]
@@ -184,7 +192,13 @@ def _gather(
     rows = np.stack([rows for rows, _ in good])
     size = Counter(size for _, size in good).most_common(1)[0][0]
     return Described(
-        dataset.without(skipped), rows[:, :own], rows[:, own:], widths, unreadable, size
+        dataset.without(skipped),
+        rows[:, :own],
+        rows[:, own:],
+        {part.name: part.size for part in features.parts},
+        tuple(part.name for part in features.parts if part.state),
+        unreadable,
+        size,
     )
 
 

@@ -16,6 +16,7 @@ from edge.card import CARD_KEY, GOLDEN_KEY, Card, Golden, pack_golden, write_car
 from edge.classifier import Classifier, open_session
 from edge.errors import PictureError
 from edge.pictures import read_picture
+from trainer.calibrate import NOTHING
 from trainer.errors import ExportError
 from trainer.files import write_whole
 from trainer.graphs import IR_VERSION, OPSET
@@ -36,6 +37,17 @@ GOLDEN_FRAMES = 8
 COMPARED = 32
 """Labels of which a whole picture is compared as well."""
 
+_NOVELTY = "novelty = ReduceMin <keepdims = 0> (distances)"
+_NOVELTY_UNSEEN = """
+            strange = ReduceMin <keepdims = 0> (distances)
+            confidences = Gather (features, sight)
+            surest = ReduceMax <keepdims = 0> (confidences)
+            found = Cast <to = 9> (surest)
+            unseen = Not (found)
+            as_number = Cast <to = 1> (unseen)
+            more = Mul (as_number, nothing)
+            novelty = Add (strange, more)
+"""
 _ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
@@ -102,7 +114,7 @@ def _head(taught: Taught) -> onnx.ModelProto:
             far = Mul (apart, apart)
             over_hidden = Constant <value_ints = [1]> ()
             distances = ReduceMean <keepdims = 0> (far, over_hidden)
-            novelty = ReduceMin <keepdims = 0> (distances)
+            {_NOVELTY_UNSEEN if len(taught.learned.sight) else _NOVELTY}
         }}
         """
     )
@@ -120,6 +132,11 @@ def _head(taught: Taught) -> onnx.ModelProto:
         numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
         for name, value in constants.items()
     )
+    if len(taught.learned.sight):
+        model.graph.initializer.append(numpy_helper.from_array(taught.learned.sight, "sight"))
+        model.graph.initializer.append(
+            numpy_helper.from_array(np.array(NOTHING, np.float32), "nothing")
+        )
     return model
 
 

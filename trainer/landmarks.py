@@ -14,9 +14,9 @@ empty state, of zeros, is the default.
 Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and
 `face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
 instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
-pixels are picked, not interpolated; the palm detector sees 160 pixels, not 192; and a likely palm
-is given a close look sooner, because the landmark network judges better. What that moves and saves
-is in docs/decisions/0013-hands.md.
+pixels are picked, not interpolated; the palm detector sees 160 pixels, not 192, and the face
+detector 160, not 128; and a likely one is given a close look sooner, because the landmark network
+judges better. What that moves and saves is in docs/decisions/0013-hands.md and 0014-faces.md.
 """
 
 from __future__ import annotations
@@ -83,6 +83,9 @@ class Subject:
     """The middle of these points and the middle of those: the next region's direction."""
     follow_grow: float
     follow_lift: float
+    twice: bool = False
+    """Whether what was just found is looked at again, in the region that its points call for. So a
+    picture by itself says what one in a row of frames does."""
 
 
 HAND = Subject(
@@ -110,10 +113,10 @@ FACE = Subject(
     name="face",
     detector="face_short",
     looker="face_points",
-    far=128,
+    far=160,
     darkest=-1.0,
     places=((8, 2), (16, 6)),
-    likely=0.5,
+    likely=0.3,
     line=(0, 1),  # the eyes, from left to right in the picture
     upright=False,
     grow=1.5,
@@ -126,6 +129,7 @@ FACE = Subject(
     follow_line=((33,), (263,)),  # outer corners of the eyes
     follow_grow=1.5,
     follow_lift=0.0,
+    twice=True,
 )
 
 
@@ -155,13 +159,13 @@ def landmarks(subject: Subject) -> Landmarks:
     numbers = boxes[0] // boxes[1]  # of a box and its keypoints
     seek = _graph(_SEEK, detector, _DECODE, _seek_constants(subject, numbers))
     look = _graph(_LOOK, looker, _look_text(subject), _look_constants(subject))
-    turn = parser.parse_graph(_TURN)
+    turn = parser.parse_graph(_TURN.format(again=_AGAIN_TWICE if subject.twice else _AGAIN))
     _give(turn, "place", then_branch=parser.parse_graph(_SAME), else_branch=seek)
     _give(turn, "now", then_branch=look, else_branch=parser.parse_graph(_NOTHING))
     outer = parser.parse_graph(_OUTER)
     _give(outer, "found", body=turn)
     constants = {
-        "twice": np.array(2),
+        "turns": np.array(3 if subject.twice else 2),
         "yes": np.array(True),  # noqa: FBT003
         "first": np.array([0]),
         "nothing": np.zeros(size, np.float32),
@@ -172,17 +176,17 @@ def landmarks(subject: Subject) -> Landmarks:
     return Landmarks(list(outer.node), _tensors(constants), size)
 
 
-# At most two turns: where the last frame's region does not hold what it should, all is searched.
+# More than one turn: where the last frame's region does not hold what it should, all is searched.
 _OUTER = """
 outer () => (float[n] found, float[6] next_state) {
     size = Shape <start = 0, end = 2> (image)
     sides = Cast <to = 1> (size)
-    found, next_state = Loop (twice, yes, nothing, state)
+    found, next_state = Loop (turns, yes, nothing, state)
 }
 """
 _TURN = """
 turn (int64 number, bool on, float[n] before, float[6] region)
-    => (bool again, float[n] now, float[6] next) {
+    => (bool again, float[n] now, float[6] next) {{
     confidence = Gather (region, first)
     followed = GreaterOrEqual (confidence, sure)
     place = If (followed)
@@ -192,8 +196,16 @@ turn (int64 number, bool on, float[n] before, float[6] region)
     certainty = Gather (next, first)
     lost = Less (certainty, sure)
     lost_there = And (followed, lost)
-    again = Squeeze (lost_there)
-}
+    {again}
+}}
+"""
+_AGAIN = "again = Squeeze (lost_there)"
+_AGAIN_TWICE = """
+    held = Not (lost)
+    searched = Not (followed)
+    just_found = And (searched, held)
+    once_more = Or (lost_there, just_found)
+    again = Squeeze (once_more)
 """
 _SAME = "same () => (float[6] same) { same = Identity (region) }"
 _NOTHING = """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from trainer.calibrate import Strangeness
+from trainer.calibrate import NOTHING, Strangeness
 from trainer.errors import TrainingError
 from trainer.network import Network, one_hot, softmax
 from trainer.training import fit
@@ -69,6 +69,9 @@ class Learned:
     network: Network
     strangeness: Strangeness
     history: History
+    sight: NDArray[np.int64]
+    """Features that are 0 where nothing is found, and then nothing at all is seen: all of them 0
+    is as strange as can be. Empty where something else is seen as well."""
 
     def logits(self, rows: NDArray[np.float32]) -> Array:
         """Return logits, `[n, classes]`, of raw features `[n, features]`."""
@@ -80,7 +83,9 @@ class Learned:
 
     def novelty(self, rows: NDArray[np.float32]) -> Array:
         """Return novelty, `[n]`, of raw features `[n, features]`."""
-        return self.strangeness(self.network.hidden(self.scaler(rows)))
+        strange = self.strangeness(self.network.hidden(self.scaler(rows)))
+        unseen = ~(rows[:, self.sight] > 0).any(axis=1) if len(self.sight) else False
+        return strange + np.float32(NOTHING) * unseen
 
 
 def learn(
@@ -143,7 +148,9 @@ def learn(
         raise TrainingError("stopped before the first epoch ended; nothing was learned or written")
     known = _without_last_class(network)
     H = known.hidden(X[: len(flat)])
-    return Learned(scaler, known, Strangeness.of(H, targets, classes), history)
+    strangeness = Strangeness.of(H, 2 * targets + described.found(flat))
+    sight = described.confidences if described.blind else np.array([], np.int64)
+    return Learned(scaler, known, strangeness, history, sight)
 
 
 def _without_last_class(network: Network) -> Network:

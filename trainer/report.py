@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edge.card import BACKGROUND
 from trainer import charts
+from trainer.calibrate import NOTHING
 from trainer.charts import Axis, Series
 from trainer.errors import ExportError
 from trainer.evidence import reliability
@@ -204,7 +205,7 @@ def _acting(report: Report) -> dict[str, Any] | None:
 
 def _novelty(report: Report) -> str | None:
     evidence, limit = report.evidence, report.card.thresholds.novelty
-    known = evidence.novelty[evidence.held_out & np.isfinite(evidence.novelty)]
+    known = evidence.novelty[evidence.held_out & (evidence.novelty < NOTHING)]  # no NaN either
     if not len(known):
         return None
     groups: list[tuple[str, Array, Any]] = [("taught labels, held out", known, "taught")]

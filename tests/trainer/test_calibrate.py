@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.calibrate import Strangeness, fit_temperature, pick_thresholds
+from trainer.calibrate import NOTHING, Strangeness, fit_temperature, pick_thresholds
 from trainer.network import softmax
 
 
@@ -140,16 +140,16 @@ def hidden_values(n=3000, hidden=12, dead=0, seed=0):
 
 def test_what_was_taught_is_about_1_strange():
     H, targets = hidden_values()
-    novelty = Strangeness.of(H, targets, 2)(H)
+    novelty = Strangeness.of(H, targets)(H)
     assert novelty.shape == (len(H),)
     assert novelty.mean() == pytest.approx(1, abs=0.35)
     fresh, _ = hidden_values(seed=0, n=4000)
-    assert Strangeness.of(H, targets, 2)(fresh[3000:]).mean() == pytest.approx(1, abs=0.4)
+    assert Strangeness.of(H, targets)(fresh[3000:]).mean() == pytest.approx(1, abs=0.4)
 
 
 def test_strangeness_grows_with_the_square_of_the_distance():
     H, targets = hidden_values()
-    strangeness = Strangeness.of(H, targets, 2)
+    strangeness = Strangeness.of(H, targets)
     away = np.random.default_rng(1).standard_normal(H.shape[1]).astype(np.float32)
     near, far = (float(strangeness(H[:1] * 0 + away * times)[0]) for times in (100, 200))
     assert near > 5 * strangeness(H).max()
@@ -158,7 +158,7 @@ def test_strangeness_grows_with_the_square_of_the_distance():
 
 def test_the_nearest_class_counts():
     H, targets = hidden_values()
-    strangeness = Strangeness.of(H, targets, 2)
+    strangeness = Strangeness.of(H, targets)
     centres = np.stack([H[targets == label].mean(axis=0) for label in range(2)])
     np.testing.assert_allclose(strangeness(centres), 0, atol=1e-3)
 
@@ -166,7 +166,7 @@ def test_the_nearest_class_counts():
 @pytest.mark.parametrize("dead", [1, 30])
 def test_dead_hidden_units_do_not_blow_it_up(dead):
     H, targets = hidden_values(dead=dead)
-    strangeness = Strangeness.of(H, targets, 2)
+    strangeness = Strangeness.of(H, targets)
     assert strangeness(H).mean() < 1.3
     woken = H.copy()
     woken[:, -1] = H.std()  # one fires for the first time, as strongly as others do
@@ -177,7 +177,29 @@ def test_dead_hidden_units_do_not_blow_it_up(dead):
 @pytest.mark.parametrize("n", [2, 3])
 def test_fewer_pictures_than_hidden_units_and_all_the_same(n):
     H = np.zeros((n, 40), np.float32)
-    strangeness = Strangeness.of(H, np.arange(n) % 2, 2)
+    strangeness = Strangeness.of(H, np.arange(n) % 2)
     np.testing.assert_array_equal(strangeness(H), 0)
     assert np.isfinite(strangeness(H + 1)).all()
     assert strangeness(H).dtype == np.float32
+
+
+def test_pictures_in_which_nothing_is_found_move_no_threshold():
+    """Else a tenth of hands not found would let every empty room through."""
+    familiar, targets = np.tile([0.9, 0.1], (20, 1)), np.zeros(20, np.int64)
+    novelty = np.linspace(0, 1, 20)
+    strange = np.concatenate([novelty[:18], [NOTHING, NOTHING + 1]])
+    picked = pick_thresholds(familiar, strange, (familiar, targets, strange))
+    assert picked.novelty < 1
+    assert picked.kept < 0.9
+    alone = pick_thresholds(familiar, np.full(20, NOTHING))
+    assert alone.novelty < NOTHING
+
+
+def test_pictures_of_a_class_in_two_groups_are_both_familiar():
+    rng = np.random.default_rng(0)
+    H = np.concatenate([rng.normal(0, 1, (50, 3)), rng.normal(20, 1, (50, 3))])
+    together, apart = Strangeness.of(H, np.zeros(100)), Strangeness.of(H, np.repeat([0, 1], 50))
+    between = np.full((1, 3), 10.0)
+    assert apart(H).mean() < 1.5
+    assert apart(between)[0] > 10
+    assert together(between)[0] < 1

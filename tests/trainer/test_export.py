@@ -80,7 +80,7 @@ def test_every_kind_of_network_can_be_exported(taught, tmp_path, activation, bia
     for name in ("b1", "b2") if biases else ():
         network.parameters[name][:] = np.random.default_rng(0).standard_normal()
     rows = taught.learned.scaler(taught.described.rows[:, 0])
-    strangeness = Strangeness.of(network.hidden(rows), taught.described.targets, 3)
+    strangeness = Strangeness.of(network.hidden(rows), taught.described.targets)
     other = relearned(taught, network=network, strangeness=strangeness, temperature=0.7)
     export(other, tmp_path / "m.onnx")
     image = draw("fist", Scene.random(2, (64, 48)), 0)
@@ -136,7 +136,7 @@ def test_it_stays_small(taught, tmp_path):
     inputs = taught.learned.network.sizes[0]
     network = Network(inputs, 64, 3)
     hidden = network.hidden(taught.learned.scaler(taught.described.rows[:, 0]))
-    strangeness = Strangeness.of(hidden, taught.described.targets, 3)
+    strangeness = Strangeness.of(hidden, taught.described.targets)
     path = tmp_path / "m.onnx"
     export(relearned(taught, network=network, strangeness=strangeness), path)
     assert path.stat().st_size < 2_000_000

@@ -11,6 +11,7 @@ import pytest
 from edge.classifier import Classifier, open_session
 from edge.frame import Frame
 from edge.virtual import Scene, draw
+from trainer.calibrate import NOTHING
 from trainer.dataset import read_dataset
 from trainer.export import export
 from trainer.features import make_features
@@ -151,3 +152,13 @@ def test_a_model_with_hands_follows_them_and_can_be_run_without(
     again = classifier.predict(Frame(image, 0.1))
     np.testing.assert_allclose(first.probabilities, again.probabilities, atol=0.1)
     assert classifier.run(image)[0].tolist() == first.probabilities.tolist()
+    nobody = draw("background", Scene.random(9, SIZE), 0)
+    assert classifier.run(nobody)[1] > NOTHING / 2 > card.thresholds.novelty
+
+
+def test_where_no_hand_is_found_the_rest_of_the_picture_counts(hands):
+    both, edges = make_features("hand+edges"), make_features("edges")
+    nobody = draw("background", Scene.random(0, SIZE), 0)
+    np.testing.assert_allclose(both(nobody)[-edges.size :], edges(nobody), atol=1e-5)
+    assert not both(nobody)[: -edges.size].any()
+    assert not both(palm())[-edges.size :].any()
