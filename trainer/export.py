@@ -84,6 +84,10 @@ def _merge(taught: Taught) -> onnx.ModelProto:
             node.output[index] = names.get(name, name)
     for output in merged.graph.output:
         output.name = names.get(output.name, output.name)
+    # What everybody asks for comes first, a state last.
+    ordered = sorted(merged.graph.output, key=lambda output: output.name == "next_state")
+    del merged.graph.output[:]
+    merged.graph.output.extend(ordered)
     merged.graph.name = "handwave"
     merged.producer_name = "handwave"
     return merged

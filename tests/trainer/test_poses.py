@@ -6,6 +6,7 @@ import time
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from edge.classifier import Classifier, open_session
@@ -146,6 +147,8 @@ def test_a_model_with_hands_follows_them_and_can_be_run_without(
     card = export(teach(read_dataset(root), hand, hidden=8), path)
     assert card.state == STATE
     assert any("MediaPipe" in licence for licence in card.licences)
+    outputs = [one.name for one in onnx.load(path).graph.output]
+    assert outputs == ["probabilities", "novelty", "next_state"]
     classifier = Classifier(path)
     image = draw("palm", Scene.random(9, SIZE), 0)
     first = classifier.predict(Frame(image, 0.0))
