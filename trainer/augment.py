@@ -35,7 +35,7 @@ NOISE = 8.0
 def augment(image: Image, rng: np.random.Generator) -> Image:
     """Return a changed copy: turned, scaled, shifted, slanted, in another light, with noise.
 
-    Never mirrored: left and right are different gestures to a fixed camera.
+    Never mirrored: left and right are different gestures, unless `trainer train --mirror` says so.
 
     Args:
         image: uint8 `[height, width, 3]`.

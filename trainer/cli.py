@@ -62,6 +62,10 @@ def main() -> None:
 )  # fmt: skip
 @click.option("--hidden", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
+@click.option(
+    "--mirror", is_flag=True,
+    help="Gestures mean the same with either hand. Without it, left and right differ.",
+)  # fmt: skip
 @click.option("--test", type=click.Path(path_type=Path), help="Other pictures to measure on.")
 @click.option(
     "--report", "page", type=click.Path(path_type=Path, dir_okay=False),
@@ -79,6 +83,7 @@ def train(
     features: str,
     hidden: int,
     seed: int,
+    mirror: bool,
     test: Path | None,
     page: Path | None,
     no_report: bool,
@@ -102,7 +107,7 @@ def train(
     check_teachable(dataset)
     unseen = _other_pictures(test, data)
     kinds = _kinds(features)
-    taught = _teach(dataset, kinds, hidden, seed)
+    taught = _teach(dataset, kinds, hidden=hidden, seed=seed, mirror=mirror)
     card = export(taught, output)
     tested = _evaluate(Classifier(output), unseen) if unseen else None
     if plots is not None:
@@ -357,7 +362,9 @@ def _fetch_missing(kinds: Iterable[str]) -> None:
                 fetch_weights(name)
 
 
-def _teach(dataset: Dataset, kinds: list[Features], hidden: int, seed: int) -> Taught:
+def _teach(
+    dataset: Dataset, kinds: list[Features], *, hidden: int, seed: int, mirror: bool
+) -> Taught:
     from trainer.cache import FeatureCache, cache_folder
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
@@ -376,7 +383,7 @@ def _teach(dataset: Dataset, kinds: list[Features], hidden: int, seed: int) -> T
     ):
         try:
             taught = teach(
-                dataset, kinds, hidden=hidden, seed=seed, cache=cache,
+                dataset, kinds, hidden=hidden, seed=seed, mirror=mirror, cache=cache,
                 reading=reading, measuring=measuring, progress=progress,
             )  # fmt: skip
         except KeyboardInterrupt:

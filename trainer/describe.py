@@ -107,6 +107,7 @@ def describe(
     *,
     copies: int = 0,
     scraps: int = 0,
+    mirror: bool = False,
     cache: FeatureCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Described:
@@ -120,6 +121,7 @@ def describe(
         features: the graph, or several joined.
         copies: augmented copies a picture.
         scraps: scrambled copies a picture, which show nothing any more.
+        mirror: whether every other copy is mirrored as well.
         cache: where features are kept; None keeps none.
         progress: called with how many of how many pictures are done.
 
@@ -130,7 +132,7 @@ def describe(
 
     def one(picture: Picture) -> _Read | str:
         try:
-            return _describe(picture.path, features, copies, scraps, kept)
+            return _describe(picture.path, features, copies, scraps, kept, mirror=mirror)
         except PictureError as problem:
             return str(problem)
 
@@ -147,11 +149,17 @@ def content_of(path: Path) -> bytes:
 
 
 def _describe(
-    path: Path, features: Features, copies: int, scraps: int, cache: FeatureCache
+    path: Path,
+    features: Features,
+    copies: int,
+    scraps: int,
+    cache: FeatureCache,
+    *,
+    mirror: bool,
 ) -> _Read:
     """Return a picture's rows, `[1 + copies + scraps, features]`, and its `(width, height)`."""
     content = content_of(path)
-    what = f"{VERSION} {copies} {scraps}"
+    what = f"{VERSION} {copies} {scraps}{' mirror' * mirror}"
     keys = [digest(part.digest, content, what) for part in features.parts]
     found = [cache.get(key) for key in keys]
     several: list[NDArray[np.uint8]] = []  # the picture, its copies, its scraps
@@ -162,6 +170,8 @@ def _describe(
             image = read_picture(path)
             rng = np.random.default_rng(list(digest(content)))
             several = [image, *(augment(image, rng) for _ in range(copies))]
+            if mirror:
+                several[1::2] = [copy[:, ::-1] for copy in several[1::2]]
             several += [scramble(image, rng) for _ in range(scraps)]
         rows = _rows(part, several, 1 + copies)
         size = (several[0].shape[1], several[0].shape[0])

@@ -97,6 +97,7 @@ def teach(
     *,
     hidden: int = 64,
     seed: int = 0,
+    mirror: bool = False,
     cache: FeatureCache | None = None,
     reading: Callable[[int, int], None] | None = None,
     measuring: Callable[[int, int], None] | None = None,
@@ -109,6 +110,7 @@ def teach(
         features: what to make of each, or several such to choose among.
         hidden: hidden units.
         seed: of the folds, the weights and the order of pictures.
+        mirror: whether a gesture means the same with the other hand.
         cache: where features are kept from one training to the next.
         reading: called with how many of how many pictures were read.
         measuring: called with how many of how many networks have been cross-validated.
@@ -130,6 +132,7 @@ def teach(
         everything,
         copies=copies,
         scraps=min(SCRAPS, copies),
+        mirror=mirror,
         cache=cache,
         progress=reading,
     )

@@ -82,6 +82,16 @@ def test_copies_are_augmented_pictures(dataset, edges, monkeypatch):
     assert seen == [(48, 64, 3)] * 24
 
 
+def test_every_other_copy_is_mirrored_if_wanted(dataset, monkeypatch):
+    monkeypatch.setattr("trainer.describe.augment", lambda image, _: image)
+    pixels = make_features("pixels")
+    plain = describe(dataset, pixels, copies=3).rows.reshape(8, 4, 32, 32)
+    mirrored = describe(dataset, pixels, copies=3, mirror=True).rows.reshape(8, 4, 32, 32)
+    flipped = plain[:, 0, :, ::-1]
+    for copy, expected in enumerate([plain[:, 0], flipped, plain[:, 0], flipped]):
+        np.testing.assert_allclose(mirrored[:, copy], expected, atol=0.02)
+
+
 def test_unreadable_pictures_are_named_and_left_out(dataset, edges):
     bad = [dataset.pictures[i] for i in (0, 5)]
     bad[0].path.write_bytes(b"no picture")
