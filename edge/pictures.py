@@ -15,7 +15,7 @@ import numpy as np
 from edge.errors import PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     import PIL.Image
 
@@ -28,9 +28,11 @@ MAX_SIDE = 640  # pixels; what a photograph is shrunk to
 MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
 
 
-def find_pictures(folder: Path) -> list[Path]:
+def find_pictures(folder: Path, *, suffixes: Container[str] = SUFFIXES) -> list[Path]:
     """Return every picture file below `folder`, in the order a person would count them."""
-    return sorted(_walk(folder), key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+    return sorted(
+        _walk(folder, suffixes), key=lambda path: natural_key(path.relative_to(folder).as_posix())
+    )
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -118,7 +120,7 @@ def _as_rgb(file: PIL.Image.Image, max_side: int) -> Image:
     return np.array(picture)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, suffixes: Container[str]) -> Iterator[Path]:
     """Yield the pictures below a folder, through links too, but not hidden ones.
 
     A folder that may not be read is an error (OSError): a session must not vanish without a word.
@@ -133,7 +135,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         for name in files:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
                 yield here / name
 
 

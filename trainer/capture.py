@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 import PIL.Image
 
+from edge.card import BACKGROUND
 from edge.errors import SourceError
 from edge.sources import default_source, open_source
+from trainer.dataset import POINTS
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from edge.frame import Image, Source
+    from trainer.poses import Kind
 
 RATE = 8.0
 """Pictures kept a second, Hz: more are near copies of each other."""
@@ -87,8 +91,43 @@ def open_for_capture(name: str | None, label: str, data: Path) -> Source:
     return open_source(name)
 
 
+def keep_picture(image: Image, path: Path) -> str:
+    """Write a JPEG beside a name without a suffix; return why not, which is never.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    _save(image, path.with_suffix(".jpg"))
+    return ""
+
+
+def keep_points(kind: Kind, label: str) -> Callable[[Image, Path], str]:
+    """Return what keeps no picture, only where the points of a hand or a face were.
+
+    Raises:
+        DataError: their weights are not here.
+    """
+    from trainer.points import find, write_points
+
+    find(kind, np.zeros((8, 8, 3), np.uint8))  # now, rather than at the first picture
+
+    def keep(image: Image, path: Path) -> str:
+        points = find(kind, image)
+        if not points.found[-1] and label != BACKGROUND:
+            return f"no {kind} is seen: nearer, or more light"
+        write_points(points, path.with_suffix(POINTS))
+        return ""
+
+    return keep
+
+
 def capture(
-    source: Source, folder: Path, *, number: int | None = None, countdown: float = 3.0
+    source: Source,
+    folder: Path,
+    *,
+    number: int | None = None,
+    countdown: float = 3.0,
+    keep: Callable[[Image, Path], str] = keep_picture,
 ) -> Iterator[Shot]:
     """Keep pictures from a source in a new folder, yielding every frame on the way.
 
@@ -97,9 +136,10 @@ def capture(
 
     Args:
         source: where frames come from; closed at the end.
-        folder: made by this, where the pictures go, as JPEG.
+        folder: made by this, where the pictures go.
         number: how many to keep; None goes on until the source ends.
         countdown: seconds to look on before the first is kept, where the source is a camera.
+        keep: writes a picture under a name without suffix, or says why there is nothing to keep.
 
     Raises:
         DataError: the folder or a picture cannot be written.
@@ -110,7 +150,7 @@ def capture(
     except OSError as problem:
         source.close()
         raise DataError(f"{folder}: cannot be made: {problem.strerror}") from None
-    kept, due, start = 0, 0.0, None
+    kept, due, start, lacking = 0, 0.0, None, ""
     try:
         with source:
             for frame in source:
@@ -118,10 +158,10 @@ def capture(
                     start = frame.time + (countdown if source.live else 0.0)
                 left = max(0.0, start - frame.time)
                 if left == 0 and frame.time >= due:
-                    _save(frame.image, folder / f"{kept + 1:04d}.jpg")
-                    kept += 1
+                    lacking = keep(frame.image, folder / f"{kept + 1:04d}")
+                    kept += not lacking
                     due = max(due, start, frame.time - 0.5 / RATE) + 1 / RATE
-                yield _shot(frame.image, kept, left)
+                yield _shot(frame.image, kept, left, lacking)
                 if kept == number:
                     return
     finally:
@@ -143,7 +183,7 @@ def _save(image: Image, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _shot(image: Image, kept: int, left: float) -> Shot:
+def _shot(image: Image, kept: int, left: float, lacking: str) -> Shot:
     width = 160
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     grey = cv2.cvtColor(
@@ -157,4 +197,4 @@ def _shot(image: Image, kept: int, left: float) -> Shot:
         else "blurred: hold still, or clean the lens" if sharpness < BLURRED
         else ""
     )  # fmt: skip
-    return Shot(image, kept, brightness, warning, left)
+    return Shot(image, kept, brightness, lacking or warning, left)

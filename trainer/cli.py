@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -106,7 +106,7 @@ def train(
     dataset = read_dataset(data)
     check_teachable(dataset)
     unseen = _other_pictures(test, data)
-    kinds = _kinds(features)
+    kinds = _kinds(_for(dataset, features))
     taught = _teach(dataset, kinds, hidden=hidden, seed=seed, mirror=mirror)
     card = export(taught, output)
     tested = _evaluate(Classifier(output), unseen) if unseen else None
@@ -208,8 +208,18 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     help="The folder of all labels.",
 )  # fmt: skip
 @click.option("--countdown", type=click.FloatRange(0, 60), default=3.0, show_default=True)
+@click.option(
+    "--keep", type=click.Choice(["pictures", "hand", "face"]), default="pictures",
+    show_default=True, help="hand, face: only where its points were, so that nobody can be seen.",
+)  # fmt: skip
 def capture(
-    *, label: str, source: str | None, number: int | None, data: Path, countdown: float
+    *,
+    label: str,
+    source: str | None,
+    number: int | None,
+    data: Path,
+    countdown: float,
+    keep: Literal["pictures", "hand", "face"],
 ) -> None:
     """Record a session of LABEL into DATA/LABEL/<time>/: about eight pictures a second.
 
@@ -217,21 +227,25 @@ def capture(
     what there is. Record each gesture at least twice, at different times or places.
     """
     from trainer.capture import capture as record
-    from trainer.capture import open_for_capture, session_folder
+    from trainer.capture import keep_picture, keep_points, open_for_capture, session_folder
     from trainer.viewfinder import Viewfinder
 
     folder = session_folder(data, label)
+    if keep != "pictures":
+        _fetch_missing([keep])
+    keeping = keep_picture if keep == "pictures" else keep_points(keep, label)
     camera = open_for_capture(source, label, data)
     with Viewfinder(label, number) as viewfinder:
         try:
-            for shot in record(camera, folder, number=number, countdown=countdown):
+            for shot in record(camera, folder, number=number, countdown=countdown, keep=keeping):
                 viewfinder.show(shot)
         except KeyboardInterrupt:
             say("stopped")
-    kept = len(list(folder.glob("*.jpg")))  # Ctrl-C may come between keeping and showing one
+    kept = len(list(folder.glob("[0-9]*")))  # Ctrl-C may come between keeping and showing one
+    what = "pictures" if keep == "pictures" else f"times the points of a {keep}"
     if not kept:
         raise DataError(f"{label}: it ended before the first picture; nothing was recorded")
-    click.echo(f"kept {kept} pictures of '{label}' in {folder}")
+    click.echo(f"kept {kept} {what} of '{label}' in {folder}")
 
 
 @main.command(epilog="Example: trainer demo gestures/data")
@@ -348,6 +362,18 @@ def _kinds(name: str) -> list[Features]:
     for reason in missing:
         say(f"note: {reason}")
     return kinds
+
+
+def _for(dataset: Dataset, name: str) -> str:
+    """Return the features to use: of recordings that kept no pictures, those that they kept."""
+    from trainer.dataset import POINTS
+
+    kept = next((one.path for one in dataset.pictures if one.path.suffix == POINTS), None)
+    if name != "auto" or kept is None:
+        return name
+    from trainer.points import read_points
+
+    return read_points(kept).kind
 
 
 def _fetch_missing(kinds: Iterable[str]) -> None:

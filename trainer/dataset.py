@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND
-from edge.pictures import find_pictures, natural_key
+from edge.pictures import SUFFIXES, find_pictures, natural_key
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+POINTS = ".points"
+"""Of a recording that kept no pictures, only where a hand's points were: `trainer.points`."""
 OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
 """Pictures, too, but not ones that are read here."""
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
@@ -76,7 +78,7 @@ def read_dataset(root: Path) -> Dataset:
         (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")),
         key=lambda path: natural_key(path.name),
     )
-    if not folders and find_pictures(root):
+    if not folders and _find(root):
         raise DataError(f"{root}: pictures, but no classes; give the folder above them")
     if not folders:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
@@ -101,13 +103,17 @@ def check_teachable(dataset: Dataset) -> None:
         )
 
 
+def _find(folder: Path) -> list[Path]:
+    return find_pictures(folder, suffixes=SUFFIXES | {POINTS})
+
+
 def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
     """Return the pictures of one label, and note what was assumed of them."""
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
         # Control characters and bytes that are no text: no card or edge.toml could hold them.
         raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
     label = unicodedata.normalize("NFC", folder.name)  # a Mac may spell an umlaut with two letters
-    paths = find_pictures(folder)
+    paths = _find(folder)
     if not paths:
         raise DataError(
             f"{folder}: no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), "

@@ -15,6 +15,7 @@ from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
+from trainer.dataset import POINTS
 from trainer.errors import DataError
 from trainer.features import VIEWS
 
@@ -159,6 +160,8 @@ def _describe(
 ) -> _Read:
     """Return a picture's rows, `[1 + copies + scraps, features]`, and its `(width, height)`."""
     content = content_of(path)
+    if path.suffix.lower() == POINTS:
+        return _describe_points(path, features, copies, scraps)
     what = f"{VERSION} {copies} {scraps}{' mirror' * mirror}"
     keys = [digest(part.digest, content, what) for part in features.parts]
     found = [cache.get(key) for key in keys]
@@ -179,6 +182,20 @@ def _describe(
         found[number] = rows, size
     known = [one for one in found if one is not None]
     return np.concatenate([rows for rows, _ in known], axis=1), known[0][1]
+
+
+def _describe_points(path: Path, features: Features, copies: int, scraps: int) -> _Read:
+    """Return the same of a recording that kept no pictures; its scraps are nothing at all."""
+    from trainer.points import describe_points, read_points
+
+    points = read_points(path)
+    if features.name != points.kind:
+        raise DataError(
+            f"{path}: kept are the points of a {points.kind}, no picture: --features {points.kind}"
+        )
+    rng = np.random.default_rng(list(digest(content_of(path))))
+    rows = describe_points(points, rng, copies)
+    return np.concatenate([rows, np.zeros((scraps, rows.shape[1]), np.float32)]), points.size
 
 
 def _rows(part: Features, several: list[NDArray[np.uint8]], own: int) -> NDArray[np.float32]:

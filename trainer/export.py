@@ -16,7 +16,9 @@ from edge.card import CARD_KEY, GOLDEN_KEY, Card, Golden, pack_golden, write_car
 from edge.classifier import Classifier, open_session
 from edge.errors import PictureError
 from edge.pictures import read_picture
+from edge.virtual import LABELS, Scene, draw
 from trainer.calibrate import NOTHING
+from trainer.dataset import POINTS
 from trainer.errors import ExportError
 from trainer.files import write_whole
 from trainer.graphs import IR_VERSION, OPSET
@@ -34,6 +36,8 @@ AGREEMENT = 1e-5
 GOLDEN_SIDE = 128
 """Pixels of a golden frame's longer side: enough to check arithmetic, small enough to travel."""
 GOLDEN_FRAMES = 8
+GOLDEN_SIZE = (128, 96)
+"""Width and height of a drawn one, where no picture was kept."""
 COMPARED = 32
 """Labels of which a whole picture is compared as well."""
 
@@ -166,9 +170,14 @@ def _agree(
 
 
 def _picture(taught: Taught, label: str) -> Image:
-    """Return a picture of a label, uint8 `[height, width, 3]`."""
+    """Return a picture of a label, uint8 `[height, width, 3]`.
+
+    Where no pictures were kept it is a drawn hand, of no label: it is there to check arithmetic.
+    """
     dataset = taught.described.dataset
-    for picture in dataset.pictures:
+    for number, picture in enumerate(dataset.pictures):
+        if picture.label == label and picture.path.suffix == POINTS:
+            return draw(LABELS[number % len(LABELS)], Scene.random(number, GOLDEN_SIZE), 0)
         if picture.label == label:
             with suppress(PictureError):  # gone since it was learned from: take the next one
                 return read_picture(picture.path)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Constants: TypeAlias = "Mapping[str, NDArray[np.floating] | np.floating]"
 
-PLANNED = {"face"}
 AUTO = ("pixels", "edges", "backbone", "hand", "hand+edges", "hand+backbone")
 """What `auto` chooses among."""
 MAX_FEATURES_BYTES = 150_000_000
@@ -141,9 +140,6 @@ def make_features(name: str) -> Features:
     if "+" in name:
         return join([make_features(part.strip()) for part in name.split("+")])
     if name not in KINDS:
-        if name in PLANNED:
-            known = ", ".join(["auto", *KINDS])
-            raise DataError(f"--features {name}: not built yet; there is: {known}")
         raise DataError(f"--features {name}: not known{did_you_mean(name, ['auto', *KINDS])}")
     return Features(name, KINDS[name]())
 
@@ -264,14 +260,30 @@ def hand() -> onnx.ModelProto:
     Raises:
         DataError: its weights are not here.
     """
+    from trainer import poses
+
+    return _pose("hand", poses.hand)
+
+
+def face() -> onnx.ModelProto:
+    """Return what the points of one face say; see `trainer.poses`.
+
+    Raises:
+        DataError: its weights are not here.
+    """
+    from trainer import poses
+
+    return _pose("face", poses.face)
+
+
+def _pose(name: str, make: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
+    """Return a graph of `trainer.poses`, made once and kept."""
     from trainer import landmarks, poses, tflite_file
     from trainer.weights import converted
 
     sources = [Path(str(one.__file__)).read_bytes() for one in (landmarks, poses, tflite_file)]
-    recipe = b"".join([*sources, b"hand", onnx.__version__.encode()])
-    return onnx.load_model_from_string(
-        converted("hand", recipe, lambda: poses.hand().SerializeToString())
-    )
+    recipe = b"".join([*sources, name.encode(), onnx.__version__.encode()])
+    return onnx.load_model_from_string(converted(name, recipe, lambda: make().SerializeToString()))
 
 
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
@@ -279,12 +291,14 @@ KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
     "edges": edges,
     "backbone": pretrained,
     "hand": hand,
+    "face": face,
 }
 LICENCES = {
     "backbone": "EfficientNet-Lite0 (Google; PyTorch conversion by ML Illustrated), Apache-2.0",
     "hand": "MediaPipe palm detection and hand landmarks (Google), Apache-2.0",
+    "face": "MediaPipe face detection and face mesh (Google), Apache-2.0",
 }
-VIEWS = {"hand": 2}
+VIEWS = {"hand": 2, "face": 2}
 """Of how many augmented copies of a picture the dear kinds are really made; the others get the same
 again. More cost as much again in training and brought nothing, docs/decisions/0013-hands.md."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from edge.classifier import Classifier
 from edge.pictures import read_picture
 from trainer.advice import advise
+from trainer.dataset import POINTS
 from trainer.evidence import Evidence
 from trainer.explain import hidden_pictures, occlusion, pick_examples
 from trainer.report import Occlusion, Report, write_report
@@ -98,6 +99,8 @@ def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
     found = []
     for index in pick_examples(evidence):
         picture = evidence.dataset.pictures[index]
+        if picture.path.suffix == POINTS:
+            continue
         image = read_picture(picture.path)
         label = int(evidence.targets[index])
         heat = occlusion(lambda seen: classifier.run(seen)[0], image, label, grid=GRID)

@@ -12,8 +12,8 @@ import numpy as np
 import PIL.Image
 
 from edge.errors import PictureError
-from edge.pictures import read_picture
 from trainer.explain import COLOURS
+from trainer.points import look_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ def thumbnails(paths: Iterable[Path], *, side: int = SIDE) -> dict[Path, str]:
 
     def one(path: Path) -> str | None:
         try:
-            return as_address(read_picture(path, max_side=side))
+            return as_address(look_at(path, max_side=side))
         except PictureError:
             return None  # gone since it was learned: its name will do
 
@@ -65,7 +65,7 @@ def heated(path: Path, heat: NDArray[Any], *, side: int = 2 * SIDE) -> str | Non
         side: pixels of the longer side.
     """
     try:
-        image = read_picture(path, max_side=side)
+        image = look_at(path, max_side=side)
     except PictureError:
         return None
     warm = PIL.Image.fromarray((heat.clip(0) / max(float(heat.max()), 1e-9)).astype("float32"))

@@ -209,7 +209,7 @@ def test_data_that_cannot_be_taught_is_one_line_and_writes_nothing(
     ("arguments", "says"),
     [
         (["--features", "edgs"], "did you mean 'edges'"),
-        (["--features", "face"], "not built yet"),
+        (["--features", "face"], "trainer features fetch face"),
         (["--features", "hand"], "trainer features fetch hand"),
         (["--features", "edges+hand"], "trainer features fetch hand"),
         (["-o", "missing/m.onnx"], "there is no folder"),

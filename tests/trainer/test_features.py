@@ -10,13 +10,13 @@ import pytest
 from edge.errors import HandwaveError
 from edge.virtual import Scene, draw
 from trainer.errors import DataError
-from trainer.features import KINDS, PLANNED, candidates, make_features
+from trainer.features import KINDS, candidates, make_features
 from trainer.graphs import IR_VERSION, OPSET
 
 SIZES = [(1, 1), (8, 8), (1, 640), (640, 1), (3, 5), (37, 101), (48, 64), (480, 640)]
 
 
-@pytest.fixture(scope="module", params=sorted(KINDS.keys() - {"hand"}))  # that one: test_poses.py
+@pytest.fixture(scope="module", params=sorted(KINDS.keys() - {"hand", "face"}))  # test_poses.py
 def features(request):
     return make_features(request.param)
 
@@ -143,8 +143,8 @@ def test_what_is_no_embedding_is_one_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [*sorted(PLANNED), "edgs", "", "EDGES", "../x"])
-def test_an_unknown_or_planned_kind_is_one_line(name):
+@pytest.mark.parametrize("name", ["edgs", "", "EDGES", "../x"])
+def test_an_unknown_kind_is_one_line(name):
     with pytest.raises(DataError, match="--features") as caught:
         make_features(name)
     assert "\n" not in str(caught.value)
