@@ -34,7 +34,7 @@ $(VENV)/python:
 $(VENV)/laptop: $(VENV)/python pyproject.toml constraints.txt
 	@echo "installing what the laptop needs; once, about a minute"
 	@$(PIP) --editable '.[laptop,backbone]'
-	@$(BIN)/trainer features fetch hand || echo "going on without; a training will try again"
+	@$(BIN)/trainer features fetch hand face || echo "going on without; a training will try again"
 	@touch $@
 
 # picamera2 runs on a Pi only; its source is here for tests that check our calls against it.

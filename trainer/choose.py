@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from edge.card import BACKGROUND
+from edge.errors import PictureError
+from edge.pictures import read_picture
 from trainer.cache import digest
 from trainer.describe import content_of
 from trainer.validate import cross_validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -28,8 +35,12 @@ WORTH = 0.01
 USUAL = {"pixels": 0.31, "edges": 0.45, "backbone": 0.54}
 """Accuracy in sessions held out of real pictures, docs/accuracy.md: what is expected of each kind
 before anything is measured. Of others the mean is expected."""
-FOUND = 0.87
-"""The same, of pictures in which a hand is found; where none is, what stands beside it counts."""
+FOUND = {"hand": 0.87, "face": 0.5}
+"""The same, of pictures in which one is found; where none is, what stands beside it counts."""
+SHOWN = 0.5
+"""Share of a label's pictures in which a hand or a face must be found, to look for one at all."""
+SAMPLE = 60
+"""Pictures to look at for that."""
 BELIEF = 30
 """Held-out pictures that must speak before what is measured weighs more than what is expected: with
 twenty, luck moves an accuracy by ten points, and the choice would be luck's."""
@@ -122,6 +133,40 @@ def choose(
     return Choice(kinds[best], parts[best], held, table, why)
 
 
+def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
+    """Return the kinds without those that look for what is hardly ever there.
+
+    A hand, or a face, must be found in half of the pictures of at least one gesture; a few of each
+    are looked at.
+    """
+    finders = {part.name: part for kind in kinds for part in kind.parts if part.state}
+    gestures = [label for label in dataset.labels if label != BACKGROUND]
+    paths = [
+        [picture.path for picture in dataset.pictures if picture.label == label]
+        for label in gestures
+    ]
+    each = max(3, SAMPLE // max(1, len(gestures)))
+    samples = [one[:: -(-len(one) // each)] for one in paths]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        idle = {
+            name
+            for name, finder in finders.items()
+            if max(
+                (np.mean(list(pool.map(partial(_finds, finder), one))) for one in samples),
+                default=0,
+            )
+            < SHOWN
+        }
+    return [kind for kind in kinds if not idle & {part.name for part in kind.parts}]
+
+
+def _finds(finder: Features, path: Path) -> bool:
+    try:
+        return bool(finder(read_picture(path))[-1])
+    except PictureError:
+        return False
+
+
 class _Memory(msgspec.Struct):
     """A choice made before."""
 
@@ -180,7 +225,8 @@ def _usual(parts: Sequence[Described], kinds: Sequence[Features]) -> NDArray[np.
     for part, kind in zip(parts, kinds, strict=True):
         others = [USUAL.get(one.name, middle) for one in kind.parts if not one.state]
         found = float(part.found(part.rows[:, 0]).mean()) if part.finders else 0.0
-        expected.append(found * FOUND + (1 - found) * max(others, default=guess))
+        there = max((FOUND.get(name, middle) for name in part.finders), default=0.0)
+        expected.append(found * there + (1 - found) * max(others, default=guess))
     return np.array(expected)
 
 

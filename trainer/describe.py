@@ -60,7 +60,8 @@ class Described:
         """Return the same as these features alone would have seen it, once joined.
 
         That is some of the kinds; and beside a hand that was found the others are zero, as in the
-        graph that `trainer.features.join` makes.
+        graph that `trainer.features.join` makes. In what is left of a scrambled picture there is
+        no hand, whatever a finder says.
         """
         columns = self._columns()
         names = [part.name for part in features.parts]
@@ -72,10 +73,11 @@ class Described:
             widths={name: self.widths[name] for name in names},
             finders=tuple(name for name in names if name in self.finders),
         )
-        for name in set(names) - set(part.finders) if part.finders else []:
-            column = part._columns()[name]  # noqa: SLF001
-            part.rows[..., column][part.found(part.rows)] = 0
-            part.scraps[..., column][part.found(part.scraps)] = 0
+        for name, column in part._columns().items() if part.finders else []:  # noqa: SLF001
+            if name in part.finders:
+                part.scraps[..., column] = 0  # a corner, enlarged, may show the hand itself
+            else:
+                part.rows[..., column][part.found(part.rows)] = 0
         return part
 
     def found(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:

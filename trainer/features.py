@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 Constants: TypeAlias = "Mapping[str, NDArray[np.floating] | np.floating]"
 
-AUTO = ("pixels", "edges", "backbone", "hand", "hand+edges", "hand+backbone")
+AUTO = (
+    "pixels", "edges", "backbone",
+    "hand", "hand+edges", "hand+backbone",
+    "face", "face+backbone",
+)  # fmt: skip
 """What `auto` chooses among."""
 MAX_FEATURES_BYTES = 150_000_000
 SIDE = 120

@@ -39,8 +39,8 @@ ROTATION = 20.0
 """Degrees, either way, in the picture: as `trainer.augment`."""
 TILT = 0.15
 """Radians, standard deviation, out of the picture."""
-JITTER = 0.01
-"""Standard deviation of each coordinate, in sides of the square about a hand."""
+JITTER = {"hand": 0.01, "face": 0.002}
+"""Standard deviation of each coordinate, in sides of the square about it."""
 SIDE = 320
 """Pixels of a drawing's longer side."""
 
@@ -85,7 +85,7 @@ def vary(
     tilt = _turned(*rng.normal(0, TILT, 2))
     for start, stop in poses.CLOUDS[kind]:  # points in the square, and in space
         cloud = found[start:stop].reshape(-1, 3)
-        spread = float(np.abs(cloud).max()) * 2 * JITTER
+        spread = float(np.abs(cloud).max()) * 2 * JITTER[kind]
         varied = cloud @ tilt + rng.normal(0, spread, cloud.shape)
         changed[start:stop] = varied.ravel()
     angle = np.deg2rad(rng.uniform(-ROTATION, ROTATION))

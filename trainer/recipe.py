@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from edge.card import BACKGROUND
 from trainer.calibrate import pick_thresholds
-from trainer.choose import Candidate, Choice, choose, recall, remember
+from trainer.choose import Candidate, Choice, choose, recall, remember, worth_trying
 from trainer.dataset import check_teachable
 from trainer.describe import describe
 from trainer.errors import TrainingError
@@ -123,8 +123,11 @@ def teach(
     check_teachable(dataset)
     kinds = [features] if isinstance(features, Features) else list(features)
     recalled = recall(dataset, kinds, cache) if cache and len(kinds) > 1 else None
+    asked = kinds
     if recalled is not None:
         kinds = [recalled[0]]
+    elif len(kinds) > 1:
+        kinds = worth_trying(dataset, kinds)
     copies = int(np.clip(ROWS // len(dataset.pictures), 1, COPIES))
     everything = join(_parts(kinds))
     described = describe(
@@ -159,8 +162,8 @@ def teach(
         ) from None
     if recalled is not None:
         choice = replace(choice, table=recalled[1], why=recalled[2])
-    elif cache and len(kinds) > 1 and choice.held_out is not None:
-        remember(choice, described.dataset, kinds, cache)
+    elif cache and len(asked) > 1 and choice.held_out is not None:
+        remember(choice, described.dataset, asked, cache)
     return _calibrated(choice, learned, recalled=recalled is not None, seed=seed)
 
 

