@@ -80,6 +80,7 @@ def choose(
     *,
     hidden: int,
     seed: int,
+    timed: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Choice:
     """Measure each kind by cross-validation; take the cheapest within one point of the best.
@@ -93,6 +94,7 @@ def choose(
         folds: of the pictures, `[pictures]`.
         hidden: hidden units.
         seed: of the networks.
+        timed: whether to measure speeds too; of a single kind nothing depends on it.
         progress: called with how many of how many networks have learned.
     """
     total = len(kinds) * len(np.unique(folds[folds >= 0]))
@@ -123,7 +125,7 @@ def choose(
         Candidate(
             kind.name,
             None if one is None else float(one.right.mean()),
-            kind.milliseconds,
+            kind.milliseconds if timed else 0.0,
             kind.file_size,
             chosen=number == best,
             remark=why if number == best and len(kinds) > 1 else "",

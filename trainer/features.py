@@ -67,10 +67,20 @@ class Features:
         parts: the kinds that these are joined from; none: they are one kind.
     """
 
-    def __init__(self, name: str, model: onnx.ModelProto, parts: Sequence[Features] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: onnx.ModelProto | Callable[[], onnx.ModelProto],
+        parts: Sequence[Features] = (),
+    ) -> None:
         self.name = name
-        self.model = model
         self.parts = tuple(parts) or (self,)
+        self._model = model
+
+    @cached_property
+    def model(self) -> onnx.ModelProto:
+        """The graph; of joined kinds it is put together when it is first wanted."""
+        return self._model() if callable(self._model) else self._model
 
     @cached_property
     def _session(self) -> InferenceSession:
@@ -90,12 +100,16 @@ class Features:
     @cached_property
     def digest(self) -> bytes:
         """Tells one graph from any other."""
+        if len(self.parts) > 1:
+            return hashlib.blake2b(b"".join(p.digest for p in self.parts), digest_size=20).digest()
         content = self.model.SerializeToString(deterministic=True)
         return hashlib.blake2b(content, digest_size=20).digest()
 
     @cached_property
     def state(self) -> int:
         """How many numbers a frame hands on to the next; 0: none."""
+        if len(self.parts) > 1:
+            return sum(part.state for part in self.parts)
         found = [one for one in self.model.graph.input if one.name == "state"]
         return found[0].type.tensor_type.shape.dim[0].dim_value if found else 0
 
@@ -163,8 +177,11 @@ def join(parts: Sequence[Features]) -> Features:
         raise DataError(f"--features {'+'.join(names)}: the same kind twice; name each once")
     if len(parts) == 1:
         return parts[0]
-    inner = [Part(part.name, part.model, part.size, part.state) for part in parts]
-    return Features("+".join(names), side_by_side(inner), parts)
+
+    def model() -> onnx.ModelProto:
+        return side_by_side([Part(one.name, one.model, one.size, one.state) for one in parts])
+
+    return Features("+".join(names), model, parts)
 
 
 def candidates() -> tuple[list[Features], list[str]]:

@@ -144,7 +144,15 @@ def teach(
     parted = folds(described.dataset, most=most, seed=seed)
 
     def measure() -> Choice:
-        return choose(described, kinds, parted, hidden=hidden, seed=seed, progress=measuring)
+        return choose(
+            described,
+            kinds,
+            parted,
+            hidden=hidden,
+            seed=seed,
+            timed=recalled is None,  # else the table is that of the earlier training
+            progress=measuring,
+        )
 
     def learn_all(described: Described) -> Learned:
         everyone = np.arange(len(described.rows))
