@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from edge.frame import Image
 
-VERSION = "2"
+VERSION = "3"
 """Changes with anything below, so that kept features of older copies are not taken for these."""
 ROTATION = 20.0
 """Degrees, either way."""

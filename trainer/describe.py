@@ -205,6 +205,8 @@ def _rows(part: Features, several: list[NDArray[np.uint8]], own: int) -> NDArray
     looked_at = min(own, 1 + VIEWS.get(part.name, own))
     rows = [part(image) for image in several[:looked_at]]
     rows += [rows[number % looked_at] for number in range(looked_at, own)]
+    if part.state:  # in what is left of a scrambled picture there is no hand, see `only`
+        return np.stack([*rows, *[np.zeros_like(rows[0])] * (len(several) - own)])
     return np.stack([*rows, *(part(image) for image in several[own:])])
 
 

@@ -42,7 +42,7 @@ AUTO = (
 MAX_FEATURES_BYTES = 150_000_000
 SIDE = 120
 """Pixels of the square that `backbone` sees."""
-TIMED = 15
+TIMED = 9
 """Frames that a speed is the median of."""
 
 # The whole picture, squeezed to a square, then averaged down: antialiasing makes the result depend

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -96,13 +98,13 @@ def _units(taught: Taught) -> list[UnitPicture]:
 
 
 def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
-    found = []
-    for index in pick_examples(evidence):
+    def one(index: int) -> Occlusion | None:
         picture = evidence.dataset.pictures[index]
         if picture.path.suffix == POINTS:
-            continue
-        image = read_picture(picture.path)
-        label = int(evidence.targets[index])
+            return None
+        image, label = read_picture(picture.path), int(evidence.targets[index])
         heat = occlusion(lambda seen: classifier.run(seen)[0], image, label, grid=GRID)
-        found.append(Occlusion(picture.path, picture.label, heat))
-    return found
+        return Occlusion(picture.path, picture.label, heat)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [found for found in pool.map(one, pick_examples(evidence)) if found is not None]
