@@ -98,16 +98,20 @@ def main() -> None:
             f"| {subject.kilobytes:.0f} | {np.size(subject.run()[0])} |"
         )
     if hand:
-        # Apart, and one and two by turns: a thread that waits keeps a processor busy for a while.
-        by_turns = [network(*part, threads) for part in PARTS for threads in (1, 2)]
-        compared = measure(by_turns, options.seconds / 3)
+        # One part after the other: second threads that wait, of others, keep processors busy.
+        seconds = options.seconds / 3 / len(PARTS)
+        compared = [
+            measure([network(*part, threads) for threads in (1, 2)], seconds) for part in PARTS
+        ]
         names = [subject.name for subject in [*subjects, *parts]]
         print_parts(dict(zip(names, costs, strict=True)), compared, recipe)
     print(f"\nMedians over {len(recipe)} turns.")
 
 
-def print_parts(costs: dict[str, Cost], compared: list[Cost], recipe: NDArray[np.float64]) -> None:
-    """Print each part's cost; `compared` has it with one thread, with two, and so on."""
+def print_parts(
+    costs: dict[str, Cost], compared: list[list[Cost]], recipe: NDArray[np.float64]
+) -> None:
+    """Print each part's cost; `compared` has it with one thread and with two."""
     print("\n| part of `hand` | ms a frame | times the recipe | two threads | by the clock |")
     print("| --- | ---: | ---: | ---: | ---: |")
 
@@ -116,7 +120,7 @@ def print_parts(costs: dict[str, Cost], compared: list[Cost], recipe: NDArray[np
             f"| {part} | {1000 * np.median(times):.2f} | {np.median(times / recipe):.2f} | {two} |"
         )
 
-    for part, one, two in zip(PARTS, compared[::2], compared[1::2], strict=True):
+    for part, (one, two) in zip(PARTS, compared, strict=True):
         ratios = [np.median(b / a) for a, b in zip(one, two, strict=True)]
         two_threads = " | ".join(f"{ratio:.2f}" for ratio in ratios)
         row(name_of(*part), costs[name_of(*part)].processor, two_threads)

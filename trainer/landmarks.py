@@ -298,10 +298,14 @@ decode () => (float[6] sought) {
 }
 """
 
-# The region's square, upright: for each of its pixels the nearest one of the picture.
+# The region's square, upright: for each of its pixels the nearest one of the picture. The region is
+# rounded first: another processor's last bits would pick other pixels, and move points.
 _LOOK = """
 look () => (float[n] told, float[6] next_told) {
-    chance_there, centre, side, up = Split <axis = 0> (place, region_parts)
+    in_steps = Mul (place, grid)
+    whole_steps = Round (in_steps)
+    on_grid = Div (whole_steps, grid)
+    chance_there, centre, side, up = Split <axis = 0> (on_grid, region_parts)
     right = MatMul (up, quarter)
     down = Neg (up)
     both = Concat <axis = 0> (right, down)
@@ -440,6 +444,7 @@ def _look_constants(subject: Subject) -> Constants:
             line[end] += np.float32(sign / len(ends))
     return {
         **_shared(subject),
+        "grid": np.array([16] * 4 + [256] * 2, np.float32),  # of a pixel; of a direction
         "region_parts": np.array([1, 2, 1, 2]),
         "halves": np.array([1, 1]),
         "two_rows": np.array([2, 2]),
