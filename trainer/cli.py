@@ -30,6 +30,7 @@ from trainer.tell import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from edge.card import Card
     from edge.classifier import Classifier
     from trainer.dataset import Dataset
     from trainer.evaluate import Evaluation
@@ -117,7 +118,7 @@ def train(
     seconds = time.perf_counter() - start
     page = None if no_report else page or output.with_name("report.html")
     if page is not None:
-        _report(taught, output, page, seconds)
+        _report(taught, card, output, page, seconds)
         seconds = time.perf_counter() - start
     if as_json:
         click.echo(json.dumps(_train_json(taught, output, page, tested, seconds)))
@@ -455,11 +456,11 @@ def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
     return read_dataset(test)
 
 
-def _report(taught: Taught, output: Path, page: Path, seconds: float) -> None:
+def _report(taught: Taught, card: Card, output: Path, page: Path, seconds: float) -> None:
     """Write the page about a training, and say the most important of its advice."""
     from trainer.findings import report
 
-    for advice in report(taught, output, page, seconds).advice[:SAID]:
+    for advice in report(taught, card, output, page, seconds).advice[:SAID]:
         say(f"advice: {advice.text}")
     say(f"wrote {page}: what is taken for what, and what to do next")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -153,8 +155,8 @@ def _agree(
 ) -> list[tuple[NDArray[np.float32], float]]:
     """Run the merged graph on real frames beside NumPy; return what NumPy got."""
     session = open_session(model.SerializeToString(), "the exported model")
-    results = []
-    for image in images:
+
+    def one(image: Image) -> tuple[NDArray[np.float32], float]:
         row = taught.features(image)[None]  # (1, features)
         expected, strange = taught.probabilities(row)[0], float(taught.novelty(row)[0])
         got, novelty = session.run(["probabilities", "novelty"], {"image": image})
@@ -165,8 +167,10 @@ def _agree(
                 f"the exported model disagrees with NumPy by {max(off, strange_off):.2g}; "
                 "nothing was written; please report this"
             )
-        results.append((expected.astype(np.float32), strange))
-    return results
+        return expected.astype(np.float32), strange
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, images))
 
 
 def _picture(taught: Taught, label: str) -> Image:

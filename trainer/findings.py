@@ -21,6 +21,7 @@ from trainer.validate import learning_curve
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge.card import Card
     from trainer.explain import UnitPicture
     from trainer.recipe import Taught
 
@@ -54,7 +55,7 @@ def find(taught: Taught) -> Evidence:
     )
 
 
-def report(taught: Taught, model: Path, path: Path, seconds: float) -> Report:
+def report(taught: Taught, card: Card, model: Path, path: Path, seconds: float) -> Report:
     """Write the page about a model.
 
     The two slow parts, the learning curve and what the model needs to see, are left out where the
@@ -62,6 +63,7 @@ def report(taught: Taught, model: Path, path: Path, seconds: float) -> Report:
 
     Args:
         taught: what the model was made from.
+        card: the model's.
         model: its path.
         path: of the page.
         seconds: that the training took.
@@ -69,11 +71,10 @@ def report(taught: Taught, model: Path, path: Path, seconds: float) -> Report:
     Raises:
         ExportError: the page cannot be written.
     """
-    classifier = Classifier(model)
     evidence = find(taught)
     page = Report(
         model,
-        classifier.card,
+        card,
         evidence,
         advise(evidence),
         [taught.history],
@@ -82,7 +83,7 @@ def report(taught: Taught, model: Path, path: Path, seconds: float) -> Report:
         taught.candidates,
         taught.described.unreadable,
         units=_units(taught),
-        occlusions=[] if taught.recalled else _occlusions(classifier, evidence),
+        occlusions=[] if taught.recalled else _occlusions(Classifier(model), evidence),
     )
     write_report(page, path)
     return page

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge.classifier import Classifier
 from trainer.findings import find, report
 
 
@@ -32,7 +33,7 @@ def test_the_curve_ends_with_all_the_other_sessions(taught):
 
 def test_the_page_names_the_labels_and_needs_nothing_from_elsewhere(taught, model, tmp_path):
     path = tmp_path / "report.html"
-    page = report(taught, model, path, 1.5)
+    page = report(taught, Classifier(model).card, model, path, 1.5)
     text = path.read_text()
     assert all(label in text for label in ("background", "fist", "palm"))
     assert "http" not in text.replace("http-equiv", "")
@@ -40,6 +41,8 @@ def test_the_page_names_the_labels_and_needs_nothing_from_elsewhere(taught, mode
 
 
 def test_the_slow_parts_are_left_out_where_the_features_were_recalled(taught, model, tmp_path):
-    page = report(replace(taught, recalled=True), model, tmp_path / "report.html", 0.5)
+    page = report(
+        replace(taught, recalled=True), Classifier(model).card, model, tmp_path / "report.html", 0.5
+    )
     assert page.occlusions == []
     assert page.evidence.curve == []
