@@ -9,7 +9,8 @@ that Teachable Machine exports, with its pictures resized by OpenCV.
 
 Features that follow something have a row for each thing that can happen to them. With `hand`, a
 second table says what its parts take, and what others of MediaPipe's networks would; also with two
-threads, in multiples of one, by the processor's time and by the clock on the wall.
+threads, in multiples of one, by the processor's time and by the clock on the wall: those two only
+mean something on a machine that does nothing else.
 
 All preprocessing is in what is measured; one thread; one frame of 320x240. The graphs take turns,
 so that a slower moment of the machine meets them all. Each figure is a median over the turns: of
