@@ -37,7 +37,7 @@ from edge.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, Features, make_features
 from trainer.graphs import make_model
-from trainer.landmarks import HAND, SURE, _network
+from trainer.landmarks import HAND, SURE, read_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -206,7 +206,7 @@ def network(file: str, side: int, threads: int = 1) -> Subject:
     """Return one of MediaPipe's networks by itself; what it sees makes no difference."""
     palm = file.startswith("palm")
     outputs = ("boxes", "scores") if palm else HAND.outputs
-    graph, _ = _network(HAND, file, outputs, side if palm else None)
+    graph, _ = read_network(HAND, file, outputs, side if palm else None)
     inside = helper.make_tensor_value_info("input", TensorProto.FLOAT, (1, 3, side, side))
     outside = [
         helper.make_tensor_value_info(

@@ -125,21 +125,21 @@ class Classifier:
             raise ModelError(f"{self.path}: damaged (no UTF-8); send or train it again") from None
 
     def _check_signature(self) -> None:
-        inputs = {i.name: (i.type, i.shape) for i in self._session.get_inputs()}
         # An input that may be left out, such as the state, is none of `get_inputs`.
-        inputs |= {i.name: (i.type, i.shape) for i in self._session.get_overridable_initializers()}
-        outputs = {o.name: (o.type, o.shape) for o in self._session.get_outputs()}
-        image_type, sides = inputs.pop("image", ("", []))
-        kinds = {name: (kind, len(shape)) for name, (kind, shape) in outputs.items()}
-        state = ("tensor(float)", [self.card.state]) if self.card.state else None
-        expected = {"probabilities": ("tensor(float)", 1), "novelty": ("tensor(float)", 0)}
-        expected |= {"next_state": ("tensor(float)", 1)} if state else {}
-        if (
-            (image_type, len(sides)) != ("tensor(uint8)", 3)
-            or inputs != ({"state": state} if state else {})
-            or kinds != expected
-            or (state and outputs["next_state"] != state)
-        ):
+        takes = [*self._session.get_inputs(), *self._session.get_overridable_initializers()]
+        gives = self._session.get_outputs()
+        inputs, outputs = (
+            {v.name: (v.type, len(v.shape)) for v in side} for side in (takes, gives)
+        )
+        states = [v.shape for v in [*takes, *gives] if v.name in {"state", "next_state"}]
+        expected = (
+            {"image": ("tensor(uint8)", 3)},
+            {"probabilities": ("tensor(float)", 1), "novelty": ("tensor(float)", 0)},
+        )
+        if self.card.state:
+            for side, name in zip(expected, ("state", "next_state"), strict=True):
+                side[name] = ("tensor(float)", 1)
+        if (inputs, outputs) != expected or any(shape != [self.card.state] for shape in states):
             raise ModelError(f"{self.path}: its inputs or outputs are not a handwave model's")
 
     def _check_golden(self, packed: str) -> None:

@@ -368,9 +368,9 @@ def _kinds(name: str) -> list[Features]:
 
 def _for(dataset: Dataset, name: str) -> str:
     """Return the features to use: of recordings that kept no pictures, those that they kept."""
-    from trainer.dataset import POINTS
+    from trainer.dataset import keeps_points
 
-    kept = next((one.path for one in dataset.pictures if one.path.suffix == POINTS), None)
+    kept = next((one.path for one in dataset.pictures if keeps_points(one.path)), None)
     if name != "auto" or kept is None:
         return name
     from trainer.points import read_points

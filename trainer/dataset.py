@@ -63,6 +63,11 @@ class Dataset:
         return Dataset(self.root, [p for p in self.pictures if p not in gone], self.notes)
 
 
+def keeps_points(path: Path) -> bool:
+    """Tell a recording of points alone from a picture, by its name."""
+    return path.suffix.lower() == POINTS
+
+
 def read_dataset(root: Path) -> Dataset:
     """Read `root/<label>/<session>/<picture>` and `root/<label>/<picture>`.
 

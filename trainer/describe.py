@@ -15,7 +15,7 @@ from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
-from trainer.dataset import POINTS
+from trainer.dataset import keeps_points
 from trainer.errors import DataError
 from trainer.features import VIEWS
 
@@ -60,11 +60,12 @@ class Described:
         """Return the same as these features alone would have seen it, once joined.
 
         That is some of the kinds; and beside a hand that was found the others are zero, as in the
-        graph that `trainer.features.join` makes. In what is left of a scrambled picture there is
-        no hand, whatever a finder says.
+        graph that `trainer.features.join` makes.
         """
         columns = self._columns()
         names = [part.name for part in features.parts]
+        if names == list(self.widths) and (self.blind or not self.finders):
+            return self
         chosen = np.concatenate([np.arange(columns[n].start, columns[n].stop) for n in names])
         part = replace(
             self,
@@ -73,11 +74,9 @@ class Described:
             widths={name: self.widths[name] for name in names},
             finders=tuple(name for name in names if name in self.finders),
         )
-        for name, column in part._columns().items() if part.finders else []:  # noqa: SLF001
-            if name in part.finders:
-                part.scraps[..., column] = 0  # a corner, enlarged, may show the hand itself
-            else:
-                part.rows[..., column][part.found(part.rows)] = 0
+        found = part.found(part.rows)
+        for name in part.widths.keys() - set(part.finders):
+            part.rows[..., part._columns()[name]][found] = 0  # noqa: SLF001
         return part
 
     def found(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -162,8 +161,9 @@ def _describe(
 ) -> _Read:
     """Return a picture's rows, `[1 + copies + scraps, features]`, and its `(width, height)`."""
     content = content_of(path)
-    if path.suffix.lower() == POINTS:
-        return _describe_points(path, features, copies, scraps)
+    if keeps_points(path):
+        rng = np.random.default_rng(list(digest(content)))
+        return _describe_points(path, features, rng, copies, scraps)
     what = f"{VERSION} {copies} {scraps}{' mirror' * mirror}"
     keys = [digest(part.digest, content, what) for part in features.parts]
     found = [cache.get(key) for key in keys]
@@ -186,7 +186,9 @@ def _describe(
     return np.concatenate([rows for rows, _ in known], axis=1), known[0][1]
 
 
-def _describe_points(path: Path, features: Features, copies: int, scraps: int) -> _Read:
+def _describe_points(
+    path: Path, features: Features, rng: np.random.Generator, copies: int, scraps: int
+) -> _Read:
     """Return the same of a recording that kept no pictures; its scraps are nothing at all."""
     from trainer.points import describe_points, read_points
 
@@ -195,7 +197,6 @@ def _describe_points(path: Path, features: Features, copies: int, scraps: int) -
         raise DataError(
             f"{path}: kept are the points of a {points.kind}, no picture: --features {points.kind}"
         )
-    rng = np.random.default_rng(list(digest(content_of(path))))
     rows = describe_points(points, rng, copies)
     return np.concatenate([rows, np.zeros((scraps, rows.shape[1]), np.float32)]), points.size
 
@@ -205,7 +206,7 @@ def _rows(part: Features, several: list[NDArray[np.uint8]], own: int) -> NDArray
     looked_at = min(own, 1 + VIEWS.get(part.name, own))
     rows = [part(image) for image in several[:looked_at]]
     rows += [rows[number % looked_at] for number in range(looked_at, own)]
-    if part.state:  # in what is left of a scrambled picture there is no hand, see `only`
+    if part.state:  # nothing to be found there, though a corner, enlarged, may show the hand itself
         return np.stack([*rows, *[np.zeros_like(rows[0])] * (len(several) - own)])
     return np.stack([*rows, *(part(image) for image in several[own:])])
 

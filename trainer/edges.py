@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import onnx
-from onnx import numpy_helper, parser
 
 from edge.files import read_bounded
 from trainer.errors import DataError
-from trainer.graphs import IR_VERSION, OPSET
+from trainer.graphs import parse_model
 
 if TYPE_CHECKING:
+    import onnx
     from numpy.typing import NDArray
 
 FILE = Path(__file__).with_name("edges.npz")
@@ -105,17 +104,11 @@ def edges() -> onnx.ModelProto:
         body.append(lines)
     names = {f"{name.replace('.', '_')}_{part}": (name, part) for name in STEPS for part in PARTS}
     text = "".join(body).replace("where_sum", "where") + _FEATURES.replace("seen", "far_again")
-    model = parser.parse_model(
-        f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
-        f"features (uint8[height, width, 3] image) => (float[n] features) {{ {text} }}"
+    constants = {name: arrays[f"{step}.{part}"] for name, (step, part) in names.items()}
+    return parse_model(
+        f"features (uint8[height, width, 3] image) => (float[n] features) {{ {text} }}",
+        {**constants, "shifts": _shifts()},
     )
-    model.graph.initializer.extend(
-        numpy_helper.from_array(arrays[f"{name}.{part}"], constant)
-        for constant, (name, part) in names.items()
-    )
-    model.graph.initializer.append(numpy_helper.from_array(_shifts(), "shifts"))
-    onnx.checker.check_model(model, full_check=True)
-    return model
 
 
 def _shifts(side: int = 6) -> NDArray[np.int64]:

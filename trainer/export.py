@@ -6,12 +6,12 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import onnx
-from onnx import compose, numpy_helper, parser
+from onnx import compose
 
 import edge.card
 from edge.card import CARD_KEY, GOLDEN_KEY, Card, Golden, pack_golden, write_card
@@ -20,10 +20,10 @@ from edge.errors import PictureError
 from edge.pictures import read_picture
 from edge.virtual import LABELS, Scene, draw
 from trainer.calibrate import NOTHING
-from trainer.dataset import POINTS
+from trainer.dataset import keeps_points
 from trainer.errors import ExportError
 from trainer.files import write_whole
-from trainer.graphs import IR_VERSION, OPSET
+from trainer.graphs import parse_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,9 +104,7 @@ def _head(taught: Taught) -> onnx.ModelProto:
     network = taught.learned.network
     inputs, hidden, classes = network.sizes
     activation = _ACTIVATIONS[network.activation]
-    model = parser.parse_model(
-        f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
-        f"""
+    text = f"""
         head (float[{inputs}] features) => (float[{classes}] probabilities, float novelty) {{
             centred = Sub (features, mean)
             scaled = Mul (centred, scale)
@@ -126,9 +124,8 @@ def _head(taught: Taught) -> onnx.ModelProto:
             distances = ReduceMean <keepdims = 0> (far, over_hidden)
             {_NOVELTY_UNSEEN if len(taught.learned.sight) else _NOVELTY}
         }}
-        """
-    )
-    constants = {
+    """
+    numbers = {
         "mean": taught.learned.scaler.mean,
         "scale": taught.learned.scaler.scale,
         "b1": np.zeros(hidden),  # a network without biases adds nothing
@@ -138,16 +135,12 @@ def _head(taught: Taught) -> onnx.ModelProto:
         "whiten": taught.learned.strangeness.whiten,
         "centres": taught.learned.strangeness.centres,
     }
-    model.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
-        for name, value in constants.items()
-    )
+    constants: dict[str, NDArray[Any]] = {
+        name: np.ascontiguousarray(one, np.float32) for name, one in numbers.items()
+    }
     if len(taught.learned.sight):
-        model.graph.initializer.append(numpy_helper.from_array(taught.learned.sight, "sight"))
-        model.graph.initializer.append(
-            numpy_helper.from_array(np.array(NOTHING, np.float32), "nothing")
-        )
-    return model
+        constants |= {"sight": taught.learned.sight, "nothing": np.array(NOTHING, np.float32)}
+    return parse_model(text, constants)
 
 
 def _agree(
@@ -180,11 +173,12 @@ def _picture(taught: Taught, label: str) -> Image:
     """
     dataset = taught.described.dataset
     for number, picture in enumerate(dataset.pictures):
-        if picture.label == label and picture.path.suffix == POINTS:
+        if picture.label != label:
+            continue
+        if keeps_points(picture.path):
             return draw(LABELS[number % len(LABELS)], Scene.random(number, GOLDEN_SIZE), 0)
-        if picture.label == label:
-            with suppress(PictureError):  # gone since it was learned from: take the next one
-                return read_picture(picture.path)
+        with suppress(PictureError):  # gone since it was learned from: take the next one
+            return read_picture(picture.path)
     raise ExportError(f"{dataset.root}: the pictures of '{label}' are gone; nothing was written")
 
 

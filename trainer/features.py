@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, parser
 
 from edge.classifier import open_session
 from edge.errors import HandwaveError, did_you_mean
 from edge.files import read_bounded
 from trainer.errors import DataError
-from trainer.graphs import IR_VERSION, OPSET, Part, side_by_side
+from trainer.graphs import IR_VERSION, OPSET, parse_model, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
     from edge.frame import Image
-
-Constants: TypeAlias = "Mapping[str, NDArray[np.floating] | np.floating]"
+    from trainer.poses import Kind
 
 AUTO = (
     "pixels", "edges", "backbone",
@@ -178,10 +176,7 @@ def join(parts: Sequence[Features]) -> Features:
     if len(parts) == 1:
         return parts[0]
 
-    def model() -> onnx.ModelProto:
-        return side_by_side([Part(one.name, one.model, one.size, one.state) for one in parts])
-
-    return Features("+".join(names), model, parts)
+    return Features("+".join(names), partial(side_by_side, parts), parts)
 
 
 def candidates() -> tuple[list[Features], list[str]]:
@@ -236,16 +231,17 @@ def _embedding(path: Path) -> Features:
 
 def pixels(side: int = 32) -> onnx.ModelProto:
     """Return the plainest features: the picture's brightness, `side` x `side`, from -1 to 1."""
-    return _model(
-        _SQUARE.format(side=side)
+    return parse_model(
+        "features (uint8[height, width, 3] image) => (float[n] features) {"
+        + _SQUARE.format(side=side)
         + """
         grey = Conv (square, to_grey)
         shift = Constant <value_float = 1.0> ()
         centred = Sub (grey, shift)
         flat = Constant <value_ints = [-1]> ()
         features = Reshape (centred, flat)
-        """,
-        {"to_grey": _LUMA.reshape(1, 3, 1, 1) / 127.5},
+        }""",
+        {"to_grey": (_LUMA.reshape(1, 3, 1, 1) / 127.5).astype(np.float32)},
     )
 
 
@@ -275,44 +271,30 @@ def pretrained() -> onnx.ModelProto:
     return onnx.load_model_from_string(converted("backbone", recipe, convert))
 
 
-def hand() -> onnx.ModelProto:
-    """Return what the points of one hand say; see `trainer.poses`.
+def points_of(kind: Kind) -> onnx.ModelProto:
+    """Return what the points of one hand, or face, say; see `trainer.poses`.
 
     Raises:
         DataError: its weights are not here.
     """
-    from trainer import poses
-
-    return _pose("hand", poses.hand)
-
-
-def face() -> onnx.ModelProto:
-    """Return what the points of one face say; see `trainer.poses`.
-
-    Raises:
-        DataError: its weights are not here.
-    """
-    from trainer import poses
-
-    return _pose("face", poses.face)
-
-
-def _pose(name: str, make: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
-    """Return a graph of `trainer.poses`, made once and kept."""
     from trainer import landmarks, poses, tflite_file
     from trainer.weights import converted
 
+    def convert() -> bytes:
+        graph: bytes = poses.features(kind).SerializeToString()
+        return graph
+
     sources = [Path(str(one.__file__)).read_bytes() for one in (landmarks, poses, tflite_file)]
-    recipe = b"".join([*sources, name.encode(), onnx.__version__.encode()])
-    return onnx.load_model_from_string(converted(name, recipe, lambda: make().SerializeToString()))
+    recipe = b"".join([*sources, kind.encode(), onnx.__version__.encode()])
+    return onnx.load_model_from_string(converted(kind, recipe, convert))
 
 
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
     "pixels": pixels,
     "edges": edges,
     "backbone": pretrained,
-    "hand": hand,
-    "face": face,
+    "hand": partial(points_of, "hand"),
+    "face": partial(points_of, "face"),
 }
 LICENCES = {
     "backbone": "EfficientNet-Lite0 (Google; PyTorch conversion by ML Illustrated), Apache-2.0",
@@ -324,17 +306,3 @@ VIEWS = {"hand": 2, "face": 2}
 again. More cost as much again in training and brought nothing, docs/decisions/0013-hands.md."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: red, green and blue in brightness
-
-
-def _model(body: str, constants: Constants) -> onnx.ModelProto:
-    """Parse a graph from `image` to `features`; `constants` become float32 initialisers."""
-    model = parser.parse_model(
-        f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}]>\n'
-        f"features (uint8[height, width, 3] image) => (float[n] features) {{ {body} }}"
-    )
-    model.graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(value, np.float32), name)
-        for name, value in constants.items()
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model

@@ -12,7 +12,7 @@ import numpy as np
 from edge.classifier import Classifier
 from edge.pictures import read_picture
 from trainer.advice import advise
-from trainer.dataset import POINTS
+from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
 from trainer.explain import hidden_pictures, occlusion, pick_examples
 from trainer.report import Occlusion, Report, write_report
@@ -101,7 +101,7 @@ def _units(taught: Taught) -> list[UnitPicture]:
 def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
     def one(index: int) -> Occlusion | None:
         picture = evidence.dataset.pictures[index]
-        if picture.path.suffix == POINTS:
+        if keeps_points(picture.path):
             return None
         image, label = read_picture(picture.path), int(evidence.targets[index])
         heat = occlusion(lambda seen: classifier.run(seen)[0], image, label, grid=GRID)

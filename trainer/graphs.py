@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import ArrayLike
+
+    from trainer.features import Features
+
+Constants: TypeAlias = "Mapping[str, ArrayLike]"
+
 OPSET = 18
 """The first with an antialiasing Resize; see docs/decisions/0002-onnx-versions.md."""
 IR_VERSION = 8
-
-
-class Part(NamedTuple):
-    """A graph from `image` to `features`, on its way into a larger one."""
-
-    name: str
-    model: onnx.ModelProto
-    size: int
-    """How many features."""
-    state: int
-    """How many numbers a frame hands on to the next: it finds something, and follows it. Its last
-    feature is how sure it is, and 0, as all others are, where nothing is found."""
 
 
 def make_model(graph: onnx.GraphProto) -> onnx.ModelProto:
@@ -34,6 +28,18 @@ def make_model(graph: onnx.GraphProto) -> onnx.ModelProto:
     model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opset)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def parse_model(text: str, constants: Constants) -> onnx.ModelProto:
+    """Return a checked model of a graph in ONNX's textual syntax, and of what it takes as given."""
+    graph = parser.parse_graph(text)
+    graph.initializer.extend(tensors(constants))
+    return make_model(graph)
+
+
+def tensors(constants: Constants) -> list[TensorProto]:
+    """Return arrays as a graph's initialisers, in their own types."""
+    return [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
 
 
 def rename(graph: onnx.GraphProto, prefix: str, kept: Mapping[str, str]) -> None:
@@ -55,11 +61,12 @@ def rename(graph: onnx.GraphProto, prefix: str, kept: Mapping[str, str]) -> None
                 rename(attribute.g, prefix, kept)
 
 
-def side_by_side(parts: Sequence[Part]) -> onnx.ModelProto:
+def side_by_side(parts: Sequence[Features]) -> onnx.ModelProto:
     """Return one graph from `image` to the features of all parts, one after the other.
 
-    Beside parts that find something, others are looked at only where nothing is found, and are zero
-    elsewhere.
+    Beside parts that find something, and follow it in a state, others are looked at only where
+    nothing is found, and are zero elsewhere. A finder's last feature is how sure it is, and 0, as
+    all others are, where it finds nothing.
     """
     finders = [part for part in parts if part.state]
     others = [part for part in parts if not part.state]
@@ -83,7 +90,7 @@ def side_by_side(parts: Sequence[Part]) -> onnx.ModelProto:
     return make_model(outer)
 
 
-def _inside(part: Part, features: str) -> onnx.GraphProto:
+def _inside(part: Features, features: str) -> onnx.GraphProto:
     """Return a part's graph for use among others: names of its own, but the one picture."""
     graph = onnx.GraphProto()
     graph.CopyFrom(part.model.graph)
@@ -94,19 +101,20 @@ def _inside(part: Part, features: str) -> onnx.GraphProto:
     return graph
 
 
-def _follow(outer: onnx.GraphProto, finders: Sequence[Part]) -> None:
+def _follow(outer: onnx.GraphProto, finders: Sequence[Features]) -> None:
     """Take a state, and divide it among those that follow something."""
-    sizes = [part.state for part in finders]
-    whole = [sum(sizes)]
+    sizes = np.array([part.state for part in finders])
+    whole = [int(sizes.sum())]
     before = [f"{part.name}/state" for part in finders]
     outer.node.append(helper.make_node("Split", ["state", "state_sizes"], before, axis=0))
-    outer.initializer.append(numpy_helper.from_array(np.zeros(whole, np.float32), "state"))
-    outer.initializer.append(numpy_helper.from_array(np.array(sizes), "state_sizes"))
+    outer.initializer.extend(tensors({"state": np.zeros(whole, np.float32), "state_sizes": sizes}))
     outer.input.append(helper.make_tensor_value_info("state", TensorProto.FLOAT, whole))
     outer.output.append(helper.make_tensor_value_info("next_state", TensorProto.FLOAT, whole))
 
 
-def _where_nothing_is(finders: Sequence[Part], others: Sequence[Part]) -> list[onnx.NodeProto]:
+def _where_nothing_is(
+    finders: Sequence[Features], others: Sequence[Features]
+) -> list[onnx.NodeProto]:
     """Return nodes that make the others' features only where the finders' are zero."""
     seen = [_inside(part, f"{part.name}/seen") for part in others]
     look = helper.make_graph(
@@ -116,26 +124,23 @@ def _where_nothing_is(finders: Sequence[Part], others: Sequence[Part]) -> list[o
         [graph.output[0] for graph in seen],
         [constant for graph in seen for constant in graph.initializer],
     )
-    zeros = [np.zeros(part.size, np.float32) for part in others]
+    zeros = {f"{part.name}/blank": np.zeros(part.size, np.float32) for part in others}
     blank = helper.make_graph(
         [
-            helper.make_node(
-                "Constant", [], [f"{part.name}/blank"], value=numpy_helper.from_array(zero)
-            )
-            for part, zero in zip(others, zeros, strict=True)
+            helper.make_node("Constant", [], [name], value=numpy_helper.from_array(zero))
+            for name, zero in zeros.items()
         ],
         "blank",
         [],
         [
-            helper.make_tensor_value_info(f"{part.name}/blank", TensorProto.FLOAT, [part.size])
-            for part in others
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, zero.shape)
+            for name, zero in zeros.items()
         ],
     )
     nodes = [helper.make_node("Constant", [], ["last"], value_ints=[-1])]
-    for part in finders:
-        one = [f"{part.name}/confidence"]
-        nodes.append(helper.make_node("Gather", [f"{part.name}/features", "last"], one))
     several = [f"{part.name}/confidence" for part in finders]
+    for part, one in zip(finders, several, strict=True):
+        nodes.append(helper.make_node("Gather", [f"{part.name}/features", "last"], [one]))
     nodes.append(helper.make_node("Sum", several, ["confidence"]))
     nodes.append(helper.make_node("Cast", ["confidence"], ["found"], to=TensorProto.BOOL))
     nodes.append(

@@ -22,25 +22,27 @@ judges better. What that moves and saves is in docs/decisions/0013-hands.md and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper, parser
+from onnx import helper, numpy_helper, parser
 
-from trainer.graphs import rename
+from trainer.graphs import make_model, rename, tensors
 from trainer.tflite_file import read_tflite
 from trainer.weights import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
-Constants: TypeAlias = "Mapping[str, ArrayLike]"
+    from trainer.graphs import Constants
 
 STATE = 6
 """Numbers of a state: confidence, x, y, side, and the x and y of where up is."""
+QUARTER = np.array([[0, 1], [-1, 0]], np.float32)
+"""Turns where up is into where right is, in a picture, whose y points down: `up @ QUARTER`."""
 SURE = 0.5
 """Confidence of the landmark network from which on its points are believed, as in MediaPipe."""
 
@@ -133,28 +135,19 @@ FACE = Subject(
 )
 
 
-class Landmarks(NamedTuple):
-    """A part of a graph."""
+def landmarks(subject: Subject) -> onnx.ModelProto:
+    """Return the graph from `image`, and `state`, which may be left out, to what is found.
 
-    nodes: list[onnx.NodeProto]
-    constants: list[TensorProto]
-    size: int
-    """Of `found`."""
-
-
-def landmarks(subject: Subject) -> Landmarks:
-    """Return the nodes that make `found` and `next_state` of `image` and `state`.
-
-    `found`, float32 `[n]`, is all zeros where nothing is, else: the points in the upright square,
-    x, y and z each in its sides, from its middle; whatever else the landmark network says; the x
-    and y of where up is; the region's middle, from the picture's, and its side, in the picture's
-    longer side; and the confidence.
+    Its outputs are `next_state` and `found`, float32 `[n]`: all zeros where nothing is, else the
+    points in the upright square, x, y and z each in its sides, from its middle; whatever else the
+    landmark network says; the x and y of where up is; the region's middle, from the picture's, and
+    its side, in the picture's longer side; and the confidence.
 
     Raises:
         DataError: the weights are not here.
     """
-    detector, boxes = _network(subject, subject.detector, ("boxes", "scores"), side=subject.far)
-    looker, sizes = _network(subject, subject.looker, subject.outputs)
+    detector, boxes = read_network(subject, subject.detector, ("boxes", "scores"), subject.far)
+    looker, sizes = read_network(subject, subject.looker, subject.outputs)
     size = sum(sizes) + 2 + 3
     numbers = boxes[0] // boxes[1]  # of a box and its keypoints
     seek = _graph(_SEEK, detector, _DECODE, _seek_constants(subject, numbers))
@@ -162,9 +155,10 @@ def landmarks(subject: Subject) -> Landmarks:
     turn = parser.parse_graph(_TURN.format(again=_AGAIN_TWICE if subject.twice else _AGAIN))
     _give(turn, "place", then_branch=parser.parse_graph(_SAME), else_branch=seek)
     _give(turn, "now", then_branch=look, else_branch=parser.parse_graph(_NOTHING))
-    outer = parser.parse_graph(_OUTER)
+    outer = parser.parse_graph(_OUTER.format(size=size))
     _give(outer, "found", body=turn)
     constants = {
+        "state": np.zeros(STATE, np.float32),
         "turns": np.array(3 if subject.twice else 2),
         "yes": np.array(True),  # noqa: FBT003
         "first": np.array([0]),
@@ -173,16 +167,55 @@ def landmarks(subject: Subject) -> Landmarks:
         "sure": np.array([SURE], np.float32),
         "likely": np.array([subject.likely], np.float32),
     }
-    return Landmarks(list(outer.node), _tensors(constants), size)
+    outer.initializer.extend(tensors(constants))
+    return make_model(outer)
+
+
+def upright(up: str, prefix: str = "") -> str:
+    """Return lines that make `right`, `down`, and both as the rows of `axes`, of where up is.
+
+    They take `quarter`, which is `QUARTER`, and `two_rows`, `[2, 2]`, as given.
+    """
+    return f"""
+    {prefix}right = MatMul ({up}, quarter)
+    {prefix}down = Neg ({up})
+    {prefix}both = Concat <axis = 0> ({prefix}right, {prefix}down)
+    {prefix}axes = Reshape ({prefix}both, two_rows)"""
+
+
+def _direction(of: str, points: str, up: str) -> str:
+    """Return lines that make `up`, of length 1, of a line through points."""
+    return f"""
+    along = MatMul ({of}, {points})
+    upward = MatMul (along, line_to_up)
+    length = ReduceL2 <keepdims = 1> (upward)
+    some_length = Max (length, tiny)
+    {up} = Div (upward, some_length)"""
+
+
+def _pixels_along(axis: str, side: str, numbers: str) -> str:
+    """Return lines that make, of each pixel of the square, the column or row in the picture."""
+    return f"""
+    across_{axis} = Mul (reach, right_{axis})
+    from_{axis} = Add (across_{axis}, {axis})
+    over_{axis} = Mul (reach, down_{axis})
+    rows_{axis} = Unsqueeze (over_{axis}, second)
+    all_{axis} = Add (rows_{axis}, from_{axis})
+    beyond_{axis} = Cast <to = 6> ({side})
+    end_{axis} = Sub (beyond_{axis}, one_pixel)
+    whole_{axis} = Cast <to = 6> (all_{axis})
+    positive_{axis} = Max (whole_{axis}, zero)
+    {numbers} = Min (positive_{axis}, end_{axis})"""
 
 
 # More than one turn: where the last frame's region does not hold what it should, all is searched.
 _OUTER = """
-outer () => (float[n] found, float[6] next_state) {
+outer (uint8[height, width, 3] image, float[6] state)
+    => (float[{size}] found, float[6] next_state) {{
     size = Shape <start = 0, end = 2> (image)
     sides = Cast <to = 1> (size)
     found, next_state = Loop (turns, yes, nothing, state)
-}
+}}
 """
 _TURN = """
 turn (int64 number, bool on, float[n] before, float[6] region)
@@ -242,7 +275,7 @@ seek () => (float[6] sought) {
 """
 # The likeliest box, averaged with those that overlap it; from it a region.
 _DECODE = """
-decode () => (float[6] sought) {
+decode () => (float[6] sought) {{
     rows = Reshape (boxes, box_rows)
     logits = Reshape (scores, flat)
     chances = Sigmoid (logits)
@@ -278,11 +311,7 @@ decode () => (float[6] sought) {
     box = Div (summed, total)
     middle, extent, keys = Split <axis = 0> (box, box_parts)
     pairs = Reshape (keys, pair_rows)
-    along = MatMul (line, pairs)
-    upward = MatMul (along, line_to_up)
-    length = ReduceL2 <keepdims = 1> (upward)
-    some_length = Max (length, tiny)
-    up = Div (upward, some_length)
+    {direction}
     height = Gather (extent, second)
     rise = Mul (height, lift)
     offset = Mul (up, rise)
@@ -295,46 +324,25 @@ decode () => (float[6] sought) {
     centre_there = Div (moved, ratio)
     side_there = Div (side, ratio)
     sought = Concat <axis = 0> (best_chance, centre_there, side_there, up)
-}
-"""
+}}
+""".format(direction=_direction("line", "pairs", "up"))
 
 # The region's square, upright: for each of its pixels the nearest one of the picture. The region is
 # rounded first: another processor's last bits would pick other pixels, and move points.
 _LOOK = """
-look () => (float[n] told, float[6] next_told) {
+look () => (float[n] told, float[6] next_told) {{
     in_steps = Mul (place, grid)
     whole_steps = Round (in_steps)
     on_grid = Div (whole_steps, grid)
     chance_there, centre, side, up = Split <axis = 0> (on_grid, region_parts)
-    right = MatMul (up, quarter)
-    down = Neg (up)
-    both = Concat <axis = 0> (right, down)
-    axes = Reshape (both, two_rows)
+    {upright}
     x, y = Split <axis = 0> (centre, halves)
     right_x, right_y = Split <axis = 0> (right, halves)
     down_x, down_y = Split <axis = 0> (down, halves)
     reach = Mul (steps, side)
     height, width = Split <axis = 0> (sides, halves)
-    across_x = Mul (reach, right_x)
-    from_x = Add (across_x, x)
-    over_x = Mul (reach, down_x)
-    rows_x = Unsqueeze (over_x, second)
-    all_x = Add (rows_x, from_x)
-    beyond_x = Cast <to = 6> (width)
-    end_x = Sub (beyond_x, one_pixel)
-    right_of_x = Cast <to = 6> (all_x)
-    right_of = Max (right_of_x, zero)
-    columns = Min (right_of, end_x)
-    across_y = Mul (reach, right_y)
-    from_y = Add (across_y, y)
-    over_y = Mul (reach, down_y)
-    rows_y = Unsqueeze (over_y, second)
-    all_y = Add (rows_y, from_y)
-    beyond_y = Cast <to = 6> (height)
-    end_y = Sub (beyond_y, one_pixel)
-    below_y = Cast <to = 6> (all_y)
-    below = Max (below_y, zero)
-    lines = Min (below, end_y)
+    {columns}
+    {lines}
     before_line = Mul (lines, beyond_x)
     numbers = Add (before_line, columns)
     pixels = Reshape (image, pixel_rows)
@@ -343,8 +351,12 @@ look () => (float[n] told, float[6] next_told) {
     bytes = Cast <to = 1> (channels_first)
     lit = Mul (bytes, light)
     input = Unsqueeze (lit, origin)
-}
-"""
+}}
+""".format(
+    upright=upright("up"),
+    columns=_pixels_along("x", "width", "columns"),
+    lines=_pixels_along("y", "height", "lines"),
+)
 # What the landmark network says, and where to look in the next frame.
 _READ = """
 read () => (float[n] told, float[6] next_told) {{
@@ -354,15 +366,8 @@ read () => (float[n] told, float[6] next_told) {{
     in_sides = Div (rows, near)
     local = Sub (in_sides, mid_square)
     xy, z = Split <axis = 1> (local, two_and_one)
-    along = MatMul (follow_line, xy)
-    upward = MatMul (along, line_to_up)
-    length = ReduceL2 <keepdims = 1> (upward)
-    some_length = Max (length, tiny)
-    new_up = Div (upward, some_length)
-    new_right = MatMul (new_up, quarter)
-    new_down = Neg (new_up)
-    new_both = Concat <axis = 0> (new_right, new_down)
-    new_axes = Reshape (new_both, two_rows)
+    {direction}
+    {upright}
     outline = Gather <axis = 0> (xy, followed_points)
     turned_axes = Transpose <perm = [1, 0]> (new_axes)
     turned = MatMul (outline, turned_axes)
@@ -398,13 +403,13 @@ read () => (float[n] told, float[6] next_told) {{
     told = Mul (all, mask)
 }}
 """
-_QUARTER = np.array([[0, 1], [-1, 0]], np.float32)
-"""Turns where up is into where right is, in a picture, whose y points down: `up @ _QUARTER`."""
 
 
 def _look_text(subject: Subject) -> str:
     others = [name for name in subject.outputs if name not in {"points", "certain"}]
     return _READ.format(
+        direction=_direction("follow_line", "xy", "new_up"),
+        upright=upright("new_up", "new_"),
         sigmoid="Sigmoid" if subject.logit else "Identity",
         others="\n    ".join(f"flat_{name} = Reshape ({name}, flat)" for name in others),
         names="".join(f"flat_{name}, " for name in others),
@@ -448,7 +453,7 @@ def _look_constants(subject: Subject) -> Constants:
         "region_parts": np.array([1, 2, 1, 2]),
         "halves": np.array([1, 1]),
         "two_rows": np.array([2, 2]),
-        "quarter": _QUARTER,
+        "quarter": QUARTER,
         "steps": ((np.arange(subject.near) + 0.5) / subject.near - 0.5).astype(np.float32),
         "zero": np.array(0, np.int32),
         "one_pixel": np.array(1, np.int32),
@@ -466,7 +471,7 @@ def _look_constants(subject: Subject) -> Constants:
 
 
 def _shared(subject: Subject) -> Constants:
-    up = np.eye(2, dtype=np.float32) if subject.upright else _QUARTER.T
+    up = np.eye(2, dtype=np.float32) if subject.upright else QUARTER.T
     return {
         "origin": np.array([0]),
         "second": np.array([1]),
@@ -490,7 +495,7 @@ def _anchors(subject: Subject, numbers: int) -> NDArray[np.float32]:
     return np.hstack([places, still, *[places] * (numbers // 2 - 2)]).astype(np.float32)
 
 
-def _network(
+def read_network(
     subject: Subject, file: str, outputs: Sequence[str], side: int | None = None
 ) -> tuple[onnx.GraphProto, list[int]]:
     """Return a network of MediaPipe's, and how many numbers each of its outputs has.
@@ -535,7 +540,7 @@ def _graph(
     """Put a network between two texts: one makes its `input`, the other reads its outputs."""
     first, last = parser.parse_graph(before), parser.parse_graph(after)
     nodes = [*first.node, *network.node, *last.node]
-    weights = [*network.initializer, *_tensors(constants)]
+    weights = [*network.initializer, *tensors(constants)]
     return helper.make_graph(nodes, first.name, [], last.output, weights)
 
 
@@ -543,7 +548,3 @@ def _give(graph: onnx.GraphProto, output: str, **bodies: onnx.GraphProto) -> Non
     """Give the node with this output its graphs, which the text leaves out."""
     node = next(node for node in graph.node if output in node.output)
     node.attribute.extend(helper.make_attribute(name, body) for name, body in bodies.items())
-
-
-def _tensors(constants: Constants) -> list[TensorProto]:
-    return [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]

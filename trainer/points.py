@@ -19,7 +19,7 @@ from edge.errors import PictureError
 from edge.files import read_bounded
 from edge.pictures import MAX_SIDE, read_picture
 from trainer import poses
-from trainer.dataset import POINTS
+from trainer.dataset import keeps_points
 from trainer.errors import DataError
 from trainer.files import write_whole
 
@@ -126,7 +126,7 @@ def look_at(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     Raises:
         PictureError: the file is none, or damaged.
     """
-    if path.suffix.lower() == POINTS:
+    if keeps_points(path):
         return draw_points(read_points(path))
     return read_picture(path, max_side=max_side)
 

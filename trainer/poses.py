@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper, parser
+from onnx import helper
 
-from trainer.graphs import make_model, rename
-from trainer.landmarks import FACE, HAND, STATE, landmarks
+from trainer.graphs import make_model, parse_model, rename
+from trainer.landmarks import FACE, HAND, QUARTER, landmarks, upright
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from trainer.graphs import Constants
 
 Kind: TypeAlias = Literal["hand", "face"]
 SUBJECTS = {"hand": HAND, "face": FACE}
@@ -39,17 +41,24 @@ FINGERS = [list(range(first, first + 4)) for first in (1, 5, 9, 13, 17)]
 BONES = [pair for finger in FINGERS for pair in zip([0, *finger], finger, strict=False)]
 """From point to point, each finger from the wrist."""
 
+
+def _size_about_the_wrist(points: str, prefix: str) -> str:
+    """Return lines that make `from_wrist`, and `size`, the root of the mean squared distance."""
+    return f"""
+    {prefix}wrist = Gather <axis = 0> ({points}, origin)
+    {prefix}from_wrist = Sub ({points}, {prefix}wrist)
+    {prefix}squares = Mul ({prefix}from_wrist, {prefix}from_wrist)
+    {prefix}across = ReduceSum ({prefix}squares, second)
+    {prefix}spread = ReduceMean <keepdims = 1> ({prefix}across)
+    {prefix}size_ = Sqrt ({prefix}spread)
+    {prefix}size = Max ({prefix}size_, tiny)"""
+
+
 _HAND = """
-hand (float[133] found) => (float[n] features) {
+hand (float[133] found) => (float[n] features) {{
     points_, handed, world_, up, place, certain = Split <axis = 0> (found, parts)
     world = Reshape (world_, triples)
-    wrist = Gather <axis = 0> (world, origin)
-    from_wrist = Sub (world, wrist)
-    squares = Mul (from_wrist, from_wrist)
-    across = ReduceSum (squares, second)
-    spread = ReduceMean <keepdims = 1> (across)
-    size_ = Sqrt (spread)
-    size = Max (size_, tiny)
+    {measured}
     shape = Div (from_wrist, size)
 
     gaps = MatMul (pairs, shape)
@@ -66,25 +75,20 @@ hand (float[133] found) => (float[n] features) {
 
     points = Reshape (points_, triples)
     flat_points, depths = Split <axis = 1> (points, two_and_one)
-    flat_wrist = Gather <axis = 0> (flat_points, origin)
-    from_there = Sub (flat_points, flat_wrist)
-    flat_squares = Mul (from_there, from_there)
-    flat_across = ReduceSum (flat_squares, second)
-    flat_spread = ReduceMean <keepdims = 1> (flat_across)
-    flat_size_ = Sqrt (flat_spread)
-    flat_size = Max (flat_size_, tiny)
-    right = MatMul (up, quarter)
-    down = Neg (up)
-    both = Concat <axis = 0> (right, down)
-    axes = Reshape (both, two_rows)
+    {flat_measured}
+    {upright}
     fingers = MatMul (roots_to_tips, flat_points)
     fingers_there = MatMul (fingers, axes)
     pointing_ = Div (fingers_there, flat_size)
     pointing = Reshape (pointing_, flat)
 
     features = Concat <axis = 0> (distances, bends, pointing, handed, certain)
-}
-"""
+}}
+""".format(
+    measured=_size_about_the_wrist("world", ""),
+    flat_measured=_size_about_the_wrist("flat_points", "flat_"),
+    upright=upright("up"),
+)
 
 # A face's points, as the landmark network numbers them. Its own right is left in the picture.
 EYES = (33, 263)
@@ -170,12 +174,9 @@ face (float[1410] found) => (float[n] features) {{
     on_axis = Mul (own_moves, axis_of_each)
     shifted = ReduceSum <keepdims = 0> (on_axis, second)
 
-    picture_right = MatMul (up, quarter)
-    picture_down = Neg (up)
-    both = Concat <axis = 0> (picture_right, picture_down)
-    axes = Reshape (both, two_rows)
+    {upright}
     own_xy, own_z = Split <axis = 1> (own_axes, two_and_one)
-    axes_there = MatMul (own_xy, axes)
+    axes_there = MatMul (own_xy, picture_axes)
     flat_axes = Reshape (axes_there, flat)
     angles_ = Gather (flat_axes, turns)
     angles = Sub (angles_, level)
@@ -183,67 +184,17 @@ face (float[1410] found) => (float[n] features) {{
 
     features = Concat <axis = 0> (ratios, shifted, turned, certain)
 }}
-"""
+""".format(still=STILL, upright=upright("up", "picture_"))
 
 
-def hand() -> onnx.ModelProto:
-    """Return the features of one hand, 47 numbers.
+def features(kind: Kind) -> onnx.ModelProto:
+    """Return the graph from `image`, and `state`, which may be left out, to `features`.
 
-    Raises:
-        DataError: MediaPipe's weights are not here.
-    """
-    return _features("hand")
-
-
-def face() -> onnx.ModelProto:
-    """Return the features of one face, 23 numbers.
+    Of a hand they are 47 numbers, of a face 23.
 
     Raises:
         DataError: MediaPipe's weights are not here.
     """
-    return _features("face")
-
-
-def finder(kind: Kind) -> onnx.ModelProto:
-    """Return the graph from `image`, and `state`, which may be left out, to `found`.
-
-    Raises:
-        DataError: MediaPipe's weights are not here.
-    """
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["height", "width", 3])
-    state, next_state, points = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [size])
-        for name, size in (("state", STATE), ("next_state", STATE), ("found", FOUND[kind]))
-    )
-    found = landmarks(SUBJECTS[kind])
-    empty = numpy_helper.from_array(np.zeros(STATE, np.float32), "state")
-    return make_model(
-        helper.make_graph(
-            found.nodes,
-            "finder",
-            [image, state],
-            [points, next_state],
-            [empty, *found.constants],
-        )
-    )
-
-
-def pose(kind: Kind) -> onnx.ModelProto:
-    """Return the graph from `found` to `features`."""
-    text, constants = (
-        (_HAND, _hand_constants())
-        if kind == "hand"
-        else (_FACE.format(still=STILL), _face_constants())
-    )
-    graph = parser.parse_graph(text)
-    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
-    # A prefix, as no name may be both inside and outside of what Loop and If run.
-    rename(graph, "pose/", {"found": "found", "features": "features"})
-    return make_model(graph)
-
-
-def _features(kind: Kind) -> onnx.ModelProto:
-    """Return a graph from `image`, and `state`, which may be left out, to the numbers."""
     first, last = finder(kind).graph, pose(kind).graph
     return make_model(
         helper.make_graph(
@@ -256,19 +207,42 @@ def _features(kind: Kind) -> onnx.ModelProto:
     )
 
 
-def _hand_constants() -> dict[str, NDArray[np.generic]]:
+def finder(kind: Kind) -> onnx.ModelProto:
+    """Return the graph from `image`, and `state`, which may be left out, to `found`.
+
+    Raises:
+        DataError: MediaPipe's weights are not here.
+    """
+    return landmarks(SUBJECTS[kind])
+
+
+def pose(kind: Kind) -> onnx.ModelProto:
+    """Return the graph from `found` to `features`."""
+    text, constants = (_HAND, _hand_constants()) if kind == "hand" else (_FACE, _face_constants())
+    model = parse_model(text, constants)
+    # A prefix, as no name may be both inside and outside of what Loop and If run.
+    rename(model.graph, "pose/", {"found": "found", "features": "features"})
+    return model
+
+
+_SHARED = {
+    "triples": np.array([-1, 3]),
+    "second": np.array([1]),
+    "flat": np.array([-1]),
+    "two_and_one": np.array([2, 1]),
+    "two_rows": np.array([2, 2]),
+    "quarter": QUARTER,
+    "tiny": np.array(1e-6, np.float32),
+}
+
+
+def _hand_constants() -> Constants:
     tips = [finger[-1] for finger in FINGERS]
     joints = [(4 * i + a, 4 * i + b) for i in range(5) for a, b in ((0, 1), (1, 2), (2, 3), (0, 3))]
     return {
+        **_SHARED,
         "parts": np.array([63, 1, 63, 2, 3, 1]),
-        "triples": np.array([-1, 3]),
         "origin": np.array([0]),
-        "second": np.array([1]),
-        "flat": np.array([-1]),
-        "two_and_one": np.array([2, 1]),
-        "two_rows": np.array([2, 2]),
-        "quarter": np.array([[0, 1], [-1, 0]], np.float32),
-        "tiny": np.array(1e-6, np.float32),
         "pairs": _differences([*combinations(tips, 2), *((0, tip) for tip in tips)], HAND.points),
         "bone_ends": _differences(BONES, HAND.points),
         "joint_from": np.array([a for a, _ in joints]),
@@ -278,24 +252,18 @@ def _hand_constants() -> dict[str, NDArray[np.generic]]:
     }
 
 
-def _face_constants() -> dict[str, NDArray[np.generic]]:
+def _face_constants() -> Constants:
     pairs = sorted({pair for several, measure in RATIOS for pair in [*several, measure]})
     counted, measured_in = np.zeros((2, len(RATIOS), len(pairs)), np.float32)
     for row, (several, measure) in enumerate(RATIOS):
         counted[row, [pairs.index(pair) for pair in several]] = 1 / len(several)
         measured_in[row, pairs.index(measure)] = 1
     return {
+        **_SHARED,
         "parts": np.array([3 * FACE.points, 2, 3, 1]),
-        "triples": np.array([-1, 3]),
-        "second": np.array([1]),
-        "flat": np.array([-1]),
         "halves": np.array([1, 1]),
-        "two_and_one": np.array([2, 1]),
-        "two_rows": np.array([2, 2]),
         "yzx": np.array([1, 2, 0]),
         "zxy": np.array([2, 0, 1]),
-        "quarter": np.array([[0, 1], [-1, 0]], np.float32),
-        "tiny": np.array(1e-6, np.float32),
         "pairs": _differences(pairs, FACE.points),
         "counted": counted,
         "measured_in": measured_in,

@@ -14,6 +14,7 @@ from trainer.cache import cache_folder
 from trainer.dataset import read_dataset
 from trainer.export import export
 from trainer.features import make_features
+from trainer.weights import PACKAGES
 
 SIZE = (64, 48)
 LABELS = ("background", "fist", "palm")
@@ -45,7 +46,7 @@ def root_logger_left_alone():
     root.handlers[:], root.level = before
 
 
-MEDIAPIPE = cache_folder() / "mediapipe-0.10.21"
+MEDIAPIPE = cache_folder() / "-".join(PACKAGES["hand"][:2])
 """Where `make test` has fetched weights to; read before the tests have a cache of their own."""
 
 
