@@ -62,7 +62,8 @@ def advise(evidence: Evidence) -> list[Advice]:
     """Return what to do next, the most important first, at most `MOST`."""
     likeness = Likeness.of(evidence.rows, evidence.sessions.tolist())
     suspects = find_suspects(evidence, likeness)
-    nearest = likeness.nearest() if len(evidence.targets) <= SEARCHED else None
+    few = len(evidence.targets) <= SEARCHED
+    nearest = likeness.nearest() if few and evidence.whole else None
     rules = chain(
         _few_sessions(evidence),
         _mislabelled(evidence, suspects),
@@ -72,7 +73,7 @@ def advise(evidence: Evidence) -> list[Advice]:
         _bad_sessions(evidence, ~suspects.mask),
         _more(evidence),
         _balance(evidence),
-        _bursts(evidence, nearest) if nearest else _not_searched(evidence),
+        _bursts(evidence, nearest) if nearest else () if few else _not_searched(evidence),
     )
     return list(islice(rules, MOST))
 

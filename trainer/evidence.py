@@ -50,6 +50,9 @@ class Evidence:
     """From more and more sessions, up to all but the held-out ones."""
     picture_curve: list[CurvePoint] = field(default_factory=list)
     """From all sessions but the held-out ones, and more and more pictures of each."""
+    whole: bool = True
+    """Whether the rows say what all of each picture shows; if only how a hand is held, pictures
+    alike in them show the same gesture, and are no copies."""
 
     @cached_property
     def labels(self) -> list[str]:

@@ -52,6 +52,7 @@ def find(taught: Taught) -> Evidence:
         novelty,
         described.rows[:, 0],
         curve,
+        whole=not described.finders,
     )
 
 

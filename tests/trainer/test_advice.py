@@ -275,6 +275,14 @@ def test_copies_in_two_sessions_make_the_figures_too_good():
     assert first.name == second.name  # each beside its copy
 
 
+def test_hands_held_alike_are_no_copies():
+    """Where rows say only how a hand is held, the same gesture elsewhere looks like a copy."""
+    case = Case()
+    copy(case, 4, "rock")
+    case.more = case.more | {"whole": False}
+    assert case.advice("duplicates") == []
+
+
 def test_a_copy_under_two_labels_is_an_error_in_one():
     case = Case()
     copy(case, 2, "palm")

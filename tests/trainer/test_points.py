@@ -133,6 +133,7 @@ def test_a_model_learns_from_points_alone_and_runs_on_pictures(recorded, tmp_pat
         probabilities, novelty = classifier.run(image)
         assert classifier.labels[probabilities.argmax()] == label
         assert novelty < 1000
+    assert "nearly repeat" not in result.stderr
     assert "data:image" in out.with_name("report.html").read_text(), "points are drawn in it"
 
 
