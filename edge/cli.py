@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,11 +14,14 @@ from edge.classifier import Classifier
 from edge.config import Config, read_config
 from edge.console import Group
 from edge.outputs import Outputs
-from edge.pins import PinKind, Pins
 from edge.platform import is_raspberry_pi
 from edge.service import notify, until_stopped
 from edge.sources import default_source, open_source
 from edge.watch import Step, make_decider, steps
+from edge.wiring import Wiring
+
+if TYPE_CHECKING:
+    from edge.outputs.gpio import PinKind
 
 config_option = click.option(
     "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
@@ -38,7 +42,7 @@ def check(config_path: str) -> None:
     classifier = _load(config)
     make_decider(classifier.card, config.decide)
     card = classifier.card
-    busy = [label for label, actions in config.when.items() if actions.pins()]
+    busy = {label for label, _, _ in config.outputs()}
     click.echo(f"{config.path}: {len(busy)} of {len(card.labels)} labels do something")
     click.echo(f"{config.model}: {', '.join(card.labels)} ({card.training.features} features)")
     click.echo(f"golden frames: {len(card.golden)} of {len(card.golden)} agree with the trainer's")
@@ -76,8 +80,7 @@ def run(
         decider = make_decider(classifier.card, config.decide)
         kind: PinKind = pins or ("real" if is_raspberry_pi() else "mock")
         name = source or config.source or default_source()
-        board = Pins(config.when, kind)
-        with Outputs(board.when) as outputs:
+        with Wiring(config, kind) as wiring, Outputs(wiring.when, wiring.observers) as outputs:
             camera = open_source(name, size=classifier.card.camera.size, paced=not fast)
             drawn = name.startswith("virtual") and source is None and config.source is None
             what = "drawn hands (no camera found; yours: --source webcam:0)" if drawn else name
@@ -87,7 +90,7 @@ def run(
             for number, step in enumerate(islice(turns, frames)):
                 if number == 0:
                     notify("READY=1")
-                show(number, step, board)
+                show(number, step, wiring)
             turns.close()  # outputs off and camera closed now, not at some later collection
     if sys.stdout.isatty() and not as_json:
         click.echo("\r\033[K", nl=False)  # the row of the last frame
@@ -98,7 +101,7 @@ def _load(config: Config) -> Classifier:
     classifier = Classifier(config.model)
     labels = classifier.card.labels
     config.check_labels(labels)
-    if not any(actions.pins() for actions in config.when.values()):
+    if not config.outputs():
         gesture = next((label for label in labels if label != BACKGROUND), labels[0])
         click.echo(
             f"edge: {config.path}: no label does anything; to light an LED: "
@@ -108,7 +111,7 @@ def _load(config: Config) -> Classifier:
     return classifier
 
 
-def _print_json(number: int, step: Step, board: Pins) -> None:
+def _print_json(number: int, step: Step, wiring: Wiring) -> None:
     known = step.frame.truth in step.prediction.labels
     line = {
         "frame": number,
@@ -118,7 +121,7 @@ def _print_json(number: int, step: Step, board: Pins) -> None:
         "novelty": round(step.prediction.novelty, 4),
         "decision": step.decision.label,
         "changed": step.decision.changed,
-        "pins": {str(pin): on for pin, on in board.states().items()},
+        "pins": {str(pin): on for pin, on in wiring.states().items()},
         "ms": round(1000 * step.seconds, 3),
         "truth": step.frame.truth if known else None,
         "name": step.frame.name,
@@ -126,13 +129,13 @@ def _print_json(number: int, step: Step, board: Pins) -> None:
     click.echo(json.dumps(line))
 
 
-def _print_line(_number: int, step: Step, board: Pins) -> None:
+def _print_line(_number: int, step: Step, wiring: Wiring) -> None:
     decision = step.decision
     if sys.stdout.isatty():
         now = step.prediction
         click.echo(f"\r\033[K  {now.label:<14} {now.confidence:4.0%}", nl=False)
     if decision.changed:
-        lit = " ".join(f"GPIO{pin}" for pin, on in board.states().items() if on)
+        lit = " ".join(f"GPIO{pin}" for pin, on in wiring.states().items() if on)
         label = decision.label or "-"
         start = "\r\033[K" if sys.stdout.isatty() else ""
         line = f"{start}{step.frame.time:9.2f} s  {label:<14} {decision.confidence:4.0%}"

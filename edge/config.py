@@ -14,6 +14,7 @@ import msgspec
 from edge.card import BACKGROUND, no_such_class
 from edge.errors import ConfigError, did_you_mean
 from edge.files import read_bounded
+from edge.outputs.kind import Kind, Section, find_kind, kind_names
 
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
@@ -23,7 +24,6 @@ HEADER_PINS = range(2, 28)
 PHYSICAL_TO_BCM = {29: 5, 31: 6, 32: 12, 33: 13, 35: 19, 36: 16, 37: 26, 38: 20, 40: 21}
 """Places on the header that are no BCM numbers; a place below 28 cannot be told from one."""
 PLAIN_TYPES = {
-    "int | array": "a pin number or a list of them",
     "int": "a whole number",
     "str | null": "text",
     "str": "text",
@@ -36,26 +36,7 @@ PLAIN_TYPES = {
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-Pins = int | list[int]
 T = TypeVar("T")
-
-
-class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one label does: `[when.LABEL]`."""
-
-    led: Pins = []
-    """BCM pin, or pins, of LEDs: on while the label is decided."""
-    buzzer: Pins = []
-    """BCM pin, or pins, of active buzzers: on while the label is decided."""
-
-    def pins(self) -> list[tuple[str, int]]:
-        """Return `(kind, BCM pin)` of every output, in the order of the fields."""
-        kinds = {kind: getattr(self, kind) for kind in self.__struct_fields__}
-        return [
-            (kind, pin)
-            for kind, pins in kinds.items()
-            for pin in (pins if isinstance(pins, list) else [pins])
-        ]
 
 
 class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,8 +63,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     model: Path
     """The model file, already found relative to `edge.toml`."""
     source: str | None
-    when: dict[str, Actions]
+    when: dict[str, dict[str, list[Kind]]]
+    """The outputs of each label by the name of their kind, in the order of the file."""
     decide: Decide
+    sections: dict[str, Section]
+    """What outputs of a kind share, by the kind's name."""
+
+    def outputs(self) -> list[tuple[str, str, Kind]]:
+        """Return `(label, name of the kind, settings)` of every output."""
+        return [
+            (label, name, output)
+            for label, kinds in self.when.items()
+            for name, outputs in kinds.items()
+            for output in outputs
+        ]
 
     def check_labels(self, labels: list[str]) -> None:
         """Check that every label in `[when]` is one of the model's.
@@ -103,19 +96,64 @@ def read_config(path: str | Path) -> Config:
         ConfigError: it is missing, no TOML, or has an unknown key, a wrong type or a bad pin.
     """
     path = Path(path)
-    top = _convert(_load(path), _Top, f"{path}:")
-    when = {
-        unicodedata.normalize("NFC", label): _convert(table, Actions, f"{path}: [when.{label}]")
-        for label, table in top.when.items()
-    }
-    _check_pins(path, when)
-    return Config(
+    table = _load(path)
+    sections = _take_sections(path, table)
+    top = _convert(table, _Top, f"{path}:")
+    config = Config(
         path=path,
         model=path.parent / top.model,
         source=_found_from(path, top.source),
-        when=when,
+        when={
+            unicodedata.normalize("NFC", label): _read_outputs(path, label, actions)
+            for label, actions in top.when.items()
+        },
         decide=_checked_decide(path, top.decide),
+        sections=sections,
     )
+    _check_pins(config)
+    return config
+
+
+def _take_sections(path: Path, table: dict[str, Any]) -> dict[str, Section]:
+    """Take out of the file's tables those that outputs of one kind share, such as `[mqtt]`."""
+    sections = {}
+    for name in [name for name in table if name not in _Top.__struct_fields__]:
+        kind = find_kind(name)
+        if kind is not None and kind.section is not None:
+            sections[name] = _convert(table.pop(name), kind.section, f"{path}: [{name}]")
+    return sections
+
+
+def _read_outputs(path: Path, label: str, actions: object) -> dict[str, list[Kind]]:
+    """Read what one label does: for each kind one value, or a list of them."""
+    where = f"{path}: [when.{label}]"
+    if label == BACKGROUND:
+        raise ConfigError(f"{where}: '{BACKGROUND}' never triggers anything; take it away")
+    found: dict[str, list[Kind]] = {}
+    for name, value in _convert(actions, dict[str, Any], where).items():
+        kind = find_kind(name)
+        if kind is None:
+            raise ConfigError(f"{where} unknown key '{name}'{did_you_mean(name, kind_names())}")
+        if kind.lists and isinstance(value, list):
+            found[name] = [
+                _read_output(path, f"{where} {name}[{number}]:", kind, one)
+                for number, one in enumerate(value)
+            ]
+        else:
+            found[name] = [_read_output(path, f"{where} {name}:", kind, value)]
+    return found
+
+
+def _read_output(path: Path, where: str, kind: type[Kind], value: object) -> Kind:
+    if isinstance(value, dict):
+        output = _convert(value, kind, where)
+    else:
+        output = _convert({kind.short: value}, kind, where, inner=kind.short)
+    try:
+        output.check(path.parent)
+    except ValueError as problem:
+        raise ConfigError(f"{where} {problem}") from None
+    return output
 
 
 def _found_from(path: Path, source: str | None) -> str | None:
@@ -157,7 +195,15 @@ def _toml_hint(text: bytes, problem: Exception) -> str:
     return f': {line}  (text wants plain quotes: "model.onnx"; so does a label with a space)'
 
 
-def _convert(table: object, kind: type[T], where: str) -> T:
+def _convert(table: object, kind: type[T], where: str, *, inner: str | None = None) -> T:
+    """Return a table of the file as what it should be.
+
+    Args:
+        table: as TOML gave it.
+        kind: a Struct.
+        where: how an error begins.
+        inner: a field that the file does not name, as in `led = 17`; errors do not either.
+    """
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as problem:
@@ -170,6 +216,8 @@ def _convert(table: object, kind: type[T], where: str) -> T:
                 hint = f"; did you mean [when.{unknown[1]}]?"
             raise ConfigError(f"{where} unknown key '{unknown[1]}'{hint}") from None
         key = path.strip(".`")
+        if inner is not None:
+            key = key.removeprefix(inner).lstrip(".")
         if re.search(r"`int.*got `str`", message):
             message += "; write just the number, without quotes"
         raise ConfigError(
@@ -184,22 +232,19 @@ def _plain(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _check_pins(path: Path, when: dict[str, Actions]) -> None:
-    taken: dict[int, str] = {}
-    for label, actions in when.items():
-        if label == BACKGROUND:
-            raise ConfigError(
-                f"{path}: [when.{label}]: '{BACKGROUND}' never triggers anything; take it away"
-            )
-        for kind, pin in actions.pins():
-            where = f"[when.{label}] {kind}"
+def _check_pins(config: Config) -> None:
+    taken: dict[int, tuple[str, Kind]] = {}
+    for label, name, output in config.outputs():
+        where = f"[when.{label}] {name}"
+        for pin in output.pins():
             if pin not in HEADER_PINS:
-                raise ConfigError(f"{path}: {where}: {_not_on_header(pin)}")
-            if pin in taken:
+                raise ConfigError(f"{config.path}: {where}: {_not_on_header(pin)}")
+            there, other = taken.setdefault(pin, (where, output))
+            shares = output.shared and type(other) is type(output) and other.pins() == output.pins()
+            if other is not output and not shares:
                 raise ConfigError(
-                    f"{path}: {where}: pin {pin} is already used by {taken[pin]}; take another"
+                    f"{config.path}: {where}: pin {pin} is already used by {there}; take another"
                 )
-            taken[pin] = where
 
 
 def _not_on_header(pin: int) -> str:

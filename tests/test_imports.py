@@ -15,7 +15,7 @@ AT_ONCE = {"numpy", "msgspec", "click"}
 """What `import edge` and its modules may load of others' packages."""
 WHEN_USED = {"PIL", "cv2", "onnxruntime", "gpiozero", "picamera2"}
 """What `edge` may import of others' packages, but only inside functions."""
-HARDWARE = {"picamera2": "edge/camera.py", "gpiozero": "edge/pins.py"}
+HARDWARE = {"picamera2": "edge/camera.py", "gpiozero": "edge/outputs/gpio.py"}
 
 
 def files(package):

@@ -125,7 +125,7 @@ def test_a_source_that_is_not_there(project, source, words):
 
 
 def test_real_pins_that_are_not_there_advise_mock_ones(project, monkeypatch):
-    monkeypatch.setattr(edge.pins, "is_raspberry_pi", lambda: False)
+    monkeypatch.setattr(edge.outputs.gpio, "is_raspberry_pi", lambda: False)
 
     def fail(_pin):
         raise OSError("no chip")

@@ -25,6 +25,10 @@ def write(tmp_path):
     return write
 
 
+def pins(got, label):
+    return [(name, one.pin) for where, name, one in got.outputs() if where == label]
+
+
 def complaint(path):
     with pytest.raises(ConfigError) as caught:
         read_config(path)
@@ -44,8 +48,8 @@ def test_everything_that_can_be_said(write):
     )
     assert got.model == got.path.parent / "models" / "m.onnx"
     assert got.source == "webcam:1"
-    assert got.when["rock"].pins() == [("led", 17), ("buzzer", 22), ("buzzer", 23)]
-    assert got.when["palm"].pins() == [("led", 5)]
+    assert pins(got, "rock") == [("led", 17), ("buzzer", 22), ("buzzer", 23)]
+    assert pins(got, "palm") == [("led", 5)]
     assert got.decide == config.Decide(0.8, 0.6, 0, 1, 2.5)
 
 
@@ -55,7 +59,7 @@ def test_an_empty_file_takes_every_default(write, text):
     assert got.model == got.path.parent / "model.onnx"
     assert got.source is None
     assert got.decide == config.Decide()
-    assert all(actions.pins() == [] for actions in got.when.values())
+    assert got.outputs() == []
 
 
 def test_an_absolute_model_path_stays_as_it_is(write):
@@ -79,17 +83,17 @@ def test_an_absolute_model_path_stays_as_it_is(write):
         (
             "[when.rock]\nled = 'x'",
             (
-                "[when.rock] led: expected a pin number or a list of them, got text; "
+                "[when.rock] led: expected a whole number, got text; "
                 "write just the number, without quotes"
             ),
         ),
         (
             "[when.rock]\nled = 17.5",
-            "[when.rock] led: expected a pin number or a list of them, got a number",
+            "[when.rock] led: expected a whole number, got a number",
         ),
         (
             "[when.rock]\nled = true",
-            "[when.rock] led: expected a pin number or a list of them, got true or false",
+            "[when.rock] led: expected a whole number, got true or false",
         ),
         (
             "[when.rock]\nled = ['x']",
@@ -283,7 +287,7 @@ def test_whatever_is_accepted_uses_each_pin_once_and_never_background(anywhere, 
             got = read_config(anywhere)
         except ConfigError:
             return
-    used = [pin for each in got.when.values() for _, pin in each.pins()]
+    used = [pin for _, _, output in got.outputs() for pin in output.pins()]
     assert len(used) == len(set(used))
     assert set(used) <= set(HEADER_PINS)
     assert "background" not in got.when
@@ -305,7 +309,7 @@ def test_a_line_that_is_no_toml_is_shown_with_what_it_may_want(write, text, line
 def test_the_mark_that_notepad_writes_first_is_no_mistake(tmp_path):
     path = tmp_path / "edge.toml"
     path.write_bytes(b"\xef\xbb\xbf[when.rock]\nled = 17\n")
-    assert read_config(path).when["rock"].pins() == [("led", 17)]
+    assert pins(read_config(path), "rock") == [("led", 17)]
 
 
 def test_a_source_that_is_none_is_told_at_once(write):

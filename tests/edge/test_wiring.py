@@ -1,4 +1,4 @@
-"""Pins: gpiozero's devices from what edge.toml says."""
+"""Wiring: gpiozero's devices, and all other outputs, from what edge.toml says."""
 
 from __future__ import annotations
 
@@ -10,16 +10,27 @@ import gpiozero
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge import pins as pins_module
-from edge.config import HEADER_PINS, Actions
+from edge.config import HEADER_PINS, read_config
 from edge.errors import OutputError
-from edge.pins import Pins
+from edge.outputs import gpio
+from edge.wiring import Wiring
 
-WHEN = {"rock": Actions(led=17, buzzer=[22, 23]), "palm": Actions(led=[5])}
+TOML = "[when.rock]\nled = 17\nbuzzer = [22, 23]\n[when.palm]\nled = [5]\n"
 
 
-def test_mock_pins_are_gpiozeros_devices_by_label():
-    board = Pins(WHEN, "mock")
+@pytest.fixture
+def wire(tmp_path):
+    """Return a function that opens what an edge.toml says."""
+
+    def wire(text=TOML, pins="mock"):
+        (tmp_path / "edge.toml").write_text(text)
+        return Wiring(read_config(tmp_path / "edge.toml"), pins)
+
+    return wire
+
+
+def test_mock_pins_are_gpiozeros_devices_by_label(wire):
+    board = wire()
     assert isinstance(gpiozero.Device.pin_factory, MockFactory)
     kinds = {label: [type(d).__name__ for d in devices] for label, devices in board.when.items()}
     assert kinds == {"rock": ["LED", "Buzzer", "Buzzer"], "palm": ["LED"]}
@@ -27,15 +38,15 @@ def test_mock_pins_are_gpiozeros_devices_by_label():
     board.close()
 
 
-def test_states_follow_the_devices():
-    board = Pins(WHEN, "mock")
+def test_states_follow_the_devices(wire):
+    board = wire()
     board.when["rock"][0].on()
     assert board.states() == {17: True, 22: False, 23: False, 5: False}
     board.close()
 
 
-def test_closing_switches_off_frees_the_pins_and_may_be_done_twice():
-    board = Pins(WHEN, "mock")
+def test_closing_switches_off_frees_the_pins_and_may_be_done_twice(wire):
+    board = wire()
     led = board.when["rock"][0]
     pin = led.pin
     led.on()
@@ -45,12 +56,12 @@ def test_closing_switches_off_frees_the_pins_and_may_be_done_twice():
     assert pin.state == 0
     assert led.closed
     assert board.states() == {}
-    again = Pins(WHEN, "mock")
+    again = wire()
     again.close()
 
 
-def test_one_device_that_fails_to_close_does_not_keep_the_others_on():
-    board = Pins(WHEN, "mock")
+def test_one_device_that_fails_to_close_does_not_keep_the_others_on(wire):
+    board = wire()
     last = board.when["palm"][0]
 
     class Broken:
@@ -59,46 +70,47 @@ def test_one_device_that_fails_to_close_does_not_keep_the_others_on():
         def close(self):
             raise OSError
 
-    board._devices = {17: Broken(), 5: last}
+    board.when = {}
+    board._devices = {(17,): Broken(), (5,): last}
     board.close()
     assert last.closed
 
 
 @pytest.mark.parametrize("kind", ["led", "buzzer"])
-def test_every_pin_of_the_header_can_be_either(kind):
-    board = Pins({"rock": Actions(**{kind: list(HEADER_PINS)})}, "mock")
+def test_every_pin_of_the_header_can_be_either(wire, kind):
+    board = wire(f"[when.rock]\n{kind} = {list(HEADER_PINS)}")
     for device in board.when["rock"]:
         device.on()
     assert board.states() == dict.fromkeys(HEADER_PINS, True)
     board.close()
 
 
-def test_no_actions_no_pins():
-    assert Pins({"rock": Actions()}, "mock").states() == {}
+def test_no_actions_no_pins(wire):
+    assert wire("").states() == {}
 
 
-def test_a_pin_that_is_held_is_one_line_and_frees_the_others(monkeypatch):
-    monkeypatch.setattr(pins_module, "is_raspberry_pi", lambda: True)
+def test_a_pin_that_is_held_is_one_line_and_frees_the_others(wire, monkeypatch):
+    monkeypatch.setattr(gpio, "is_raspberry_pi", lambda: True)
     gpiozero.Device.pin_factory = MockFactory()  # the real kind takes whatever factory is set
     holder = gpiozero.LED(23)
     with pytest.raises(
         OutputError, match=r"^a pin is held by another program \([^\n]*GPIO23[^\n]*"
     ) as caught:
-        Pins(WHEN, "real")
+        wire(pins="real")
     gpiozero.LED(17).close()  # was closed, not just forgotten: its holder is still in the traceback
     holder.close()
     del caught
 
 
-def test_a_pin_library_that_fails_is_one_line(monkeypatch):
-    monkeypatch.setattr(pins_module, "is_raspberry_pi", lambda: True)
+def test_a_pin_library_that_fails_is_one_line(wire, monkeypatch):
+    monkeypatch.setattr(gpio, "is_raspberry_pi", lambda: True)
 
     def fail(_pin):
         raise PermissionError("/dev/gpiochip0\nsecond line")
 
     monkeypatch.setattr(gpiozero, "LED", fail)
     with pytest.raises(OutputError, match=r"^cannot use the GPIO pins \(Perm[^\n]+group gpio$"):
-        Pins(WHEN, "real")
+        wire(pins="real")
 
 
 def run(code, **environment):
@@ -111,16 +123,17 @@ def run(code, **environment):
 
 
 REAL = (
-    "import os\nfrom edge.config import Actions\nfrom edge.errors import OutputError\n"
-    "from edge.pins import Pins\n"
-    "try: Pins({'rock': Actions(led=17)}, 'real')\n"
+    "import os, pathlib\nfrom edge.config import read_config\n"
+    "from edge.errors import OutputError\nfrom edge.wiring import Wiring\n"
+    "pathlib.Path('edge.toml').write_text('[when.rock]\\nled = 17')\n"
+    "try: Wiring(read_config('edge.toml'), 'real')\n"
     "except OutputError as problem: print(problem)\n"
     "print(os.environ['GPIOZERO_PIN_FACTORY'])\n"
 )
 
 
 def test_real_pins_on_this_machine_advise_mock_ones():
-    if pins_module.is_raspberry_pi():
+    if gpio.is_raspberry_pi():
         pytest.skip("this machine has real pins")
     done = run(REAL)
     assert done.stderr == ""

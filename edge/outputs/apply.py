@@ -1,0 +1,151 @@
+"""What decisions drive. Knows no pins: anything with `on()` and `off()` will do, or a function."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
+
+from edge.card import BACKGROUND
+from edge.errors import OutputError
+
+if TYPE_CHECKING:
+    from edge.decider import Decision
+
+log = logging.getLogger(__name__)
+
+
+class Switch(Protocol):
+    """Anything that can be on or off: gpiozero's LED, Buzzer and many more."""
+
+    def on(self) -> object: ...  # noqa: D102
+
+    def off(self) -> object: ...  # noqa: D102
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A switch that is told of every frame while it is on, as a lamp that shows confidence."""
+
+    def follow(self, decision: Decision) -> object: ...  # noqa: D102
+
+
+@runtime_checkable
+class Shot(Protocol):
+    """What fires once and wants to know at which decision."""
+
+    def fire(self, decision: Decision) -> object: ...  # noqa: D102
+
+
+class Observer(Protocol):
+    """What is told of every decision that changes something, whichever label."""
+
+    def decided(self, decision: Decision) -> object: ...  # noqa: D102
+
+
+Output: TypeAlias = Switch | Shot | Callable[[], object]
+
+
+class Outputs:
+    """Outputs by label.
+
+    An output with `on()` and `off()` *follows*: it is on while its label is decided. Any other
+    *fires*: its `fire(decision)`, or it itself, is called once each time its label is decided.
+
+    One that fails is named in the log and left off; the others go on, and so does the device.
+
+    >>> outputs = Outputs({"rock": LED(17), "palm": [Buzzer(22), say_hi]})  # doctest: +SKIP
+
+    Args:
+        when: an output, or several, for each label.
+        observers: what is told of every decision.
+
+    Raises:
+        OutputError: something that is neither a switch nor callable, or `background`.
+    """
+
+    def __init__(
+        self,
+        when: Mapping[str, Output | Iterable[Output]],
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self._when = {label: _as_list(label, outputs) for label, outputs in when.items()}
+        self._observers = list(observers)
+        self._on: list[Switch] = []
+        self.failures = 0
+        """How often an output has failed."""
+
+    def apply(self, decision: Decision) -> None:
+        """Switch what this decision changes."""
+        if not decision.changed:
+            for lit in self._on:
+                if isinstance(lit, Follower):
+                    self._try(decision.label, lit.follow, decision)
+            return
+        self.off()
+        for output in self._when.get(decision.label or "", []):
+            if _is_switch(output):
+                self._on.append(output)  # first, so that a failing on() is still switched off
+                if not self._try(decision.label, output.on):
+                    self._try(decision.label, output.off)
+            elif isinstance(output, Shot):
+                self._try(decision.label, output.fire, decision)
+            elif callable(output):
+                self._try(decision.label, output)
+        for observer in self._observers:
+            self._try(decision.label, observer.decided, decision)
+
+    def off(self) -> None:
+        """Switch off whatever is on, all of it even when some fails to."""
+        while self._on:
+            self._try(None, self._on[-1].off)
+            self._on.pop()  # only now: a signal in the middle of off() leaves it to close()
+
+    def close(self) -> None:
+        """Switch everything off and let go of the hardware; closing twice is fine."""
+        self.off()
+        when, self._when = self._when, {}  # each output is closed once
+        observers, self._observers = self._observers, []
+        for output in [*(one for outputs in when.values() for one in outputs), *observers]:
+            with suppress(Exception):
+                getattr(output, "close", lambda: None)()
+
+    def _try(self, label: str | None, act: Callable[..., object], *arguments: object) -> bool:
+        """Call what somebody else wrote; return whether it went well."""
+        try:
+            act(*arguments)
+        except Exception as problem:  # a device that stands alone goes on
+            self.failures += 1
+            what = "an output" if label is None else f"output of '{label}'"
+            why = str(problem) or type(problem).__name__
+            log.warning("%s failed: %s", what, why, exc_info=log.isEnabledFor(logging.DEBUG))
+            return False
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _is_switch(output: object) -> TypeGuard[Switch]:
+    """Return whether it can be on and off; a class cannot, though its objects may."""
+    has_both = callable(getattr(output, "on", None)) and callable(getattr(output, "off", None))
+    return has_both and not isinstance(output, type)
+
+
+def _as_list(label: str, outputs: Output | Iterable[Output]) -> list[Output]:
+    if label == BACKGROUND:
+        raise OutputError(f"'{BACKGROUND}' never triggers anything; take its outputs away")
+    # A switch first: gpiozero's LEDBoard is one, and iterable as well.
+    several: list[Output] = (
+        [outputs] if _is_switch(outputs) or not isinstance(outputs, Iterable) else list(outputs)
+    )
+    for output in several:
+        if isinstance(output, type):
+            raise OutputError(f"output of '{label}' is a class; make one: {output.__name__}(17)")
+        if not (_is_switch(output) or isinstance(output, Shot) or callable(output)):
+            raise OutputError(f"output of '{label}' has neither on() and off() nor can be called")
+    return several

@@ -1,0 +1,106 @@
+"""What a line below `[when.LABEL]` may say: the kinds of output, ours and other people's.
+
+A kind is a frozen msgspec Struct: its fields are the settings, checked when `edge.toml` is read,
+before anything is switched on. Packages add kinds by an entry point; docs/outputs.md shows one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.outputs.apply import Observer, Output
+    from edge.wiring import Wiring
+
+ENTRY_POINTS = "handwave.outputs"
+"""Where other packages name their kinds: `[project.entry-points."handwave.outputs"]`."""
+
+
+class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings of one output.
+
+    `led = 17` fills the field that `short` names, `led = { pin = 17 }` is the same in full. A list
+    is several outputs of the kind.
+    """
+
+    short: ClassVar[str]
+    """The field that a bare value stands for."""
+    lists: ClassVar[bool] = True
+    """Whether a list means several outputs; False where a list is one value, as of a command."""
+    shared: ClassVar[bool] = False
+    """Whether labels may share its pins, as colours of one RGB LED; else a pin taken twice is an
+    error."""
+    section: ClassVar[type[Section] | None] = None
+    """What a table of the kind's own name at the top of `edge.toml` says for all its outputs."""
+
+    def pins(self) -> tuple[int, ...]:
+        """Return the BCM pins it takes."""
+        return ()
+
+    def check(self, folder: Path) -> None:
+        """Check what types cannot, such as that a file is there; no hardware yet.
+
+        Args:
+            folder: `edge.toml`'s, which paths in it are relative to.
+
+        Raises:
+            ValueError: what is wrong, and what to do.
+        """
+
+    def open(self, wiring: Wiring) -> Output:
+        """Take the hardware; return a switch, which follows its label, or what fires once.
+
+        It is closed, if it has `close()`, when the device stops.
+
+        Raises:
+            OutputError: it cannot be used.
+        """
+        raise NotImplementedError
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings that all outputs of a kind share: a table at the top of `edge.toml`."""
+
+    def open(self, _wiring: Wiring) -> Observer | None:
+        """Return what is told of every decision, whichever label; None where nothing is."""
+        return None
+
+
+@cache
+def built_in() -> dict[str, type[Kind]]:
+    """Return our own kinds by name; what each needs is imported when one is opened."""
+    from edge.outputs import gpio
+
+    return {"led": gpio.Led, "buzzer": gpio.Buzzer}
+
+
+def find_kind(name: str) -> type[Kind] | None:
+    """Return the kind of a name in `edge.toml`; None where there is none.
+
+    Raises:
+        ConfigError: another package's kind that cannot be loaded.
+    """
+    if name in built_in():
+        return built_in()[name]
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            found = point.load()
+        except Exception as problem:  # somebody else's module
+            raise ConfigError(f"the output '{name}' cannot be loaded: {problem}") from problem
+        if not (isinstance(found, type) and issubclass(found, Kind)):
+            raise ConfigError(f"the output '{name}' ({point.value}) is no edge.outputs.Kind")
+        return found
+    return None
+
+
+def kind_names() -> list[str]:
+    """Return the name of every kind there is."""
+    return [*built_in(), *sorted({point.name for point in entry_points(group=ENTRY_POINTS)})]
