@@ -1,0 +1,60 @@
+"""A thread for what may take long, such as a message over the network: no frame waits for it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+WAITING = 8
+"""Jobs that may wait; a further one takes the oldest's place: late news is no news."""
+
+
+class Worker:
+    """Do jobs one after another, in a thread of its own, without ever keeping the caller.
+
+    A job that raises is named in the log. `stopping` is set when the worker is being closed: a job
+    that waits should wait on that.
+
+    Args:
+        name: what does the jobs, for messages, such as `webhook`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.stopping = threading.Event()
+        self.lost = 0
+        """How many jobs newer ones have pushed out."""
+        self._jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name=f"handwave {name}", daemon=True)
+        self._thread.start()
+
+    def do(self, job: Callable[[], object]) -> None:
+        """Have `job()` called soon; returns at once."""
+        while self._jobs.qsize() >= WAITING:
+            try:
+                self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            self.lost += 1
+        self._jobs.put(job)
+
+    def close(self, *, timeout: float = 2.0) -> None:
+        """Let the job at hand end, for `timeout` seconds at most; those that wait are dropped."""
+        self.stopping.set()
+        self._jobs.put(None)
+        self._thread.join(timeout)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None and not self.stopping.is_set():
+            try:
+                job()
+            except Exception as problem:  # a worker outlives a job
+                why = str(problem) or type(problem).__name__
+                log.warning("%s: %s", self.name, why, exc_info=log.isEnabledFor(logging.DEBUG))
