@@ -82,6 +82,13 @@ class Decider:
         self._candidate: tuple[str, float] | None = None  # a label, since when it is sure enough
         self._ended: dict[str, float] = {}  # when each label was last let go
 
+    def nothing(self, time: float) -> Decision:
+        """Let go of whatever is decided: at `time` there is nothing to see, or to be decided."""
+        changed = self._label is not None
+        self.reset()
+        self._since = time
+        return Decision(None, 0.0, time, time, changed=changed)
+
     def update(self, prediction: Prediction) -> Decision:
         """Take one more prediction, in order of time, and decide."""
         now, before = prediction.time, self._label

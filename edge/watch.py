@@ -14,10 +14,11 @@ from edge.errors import ConfigError
 from edge.frame import Source
 from edge.outputs import Outputs
 from edge.service import stop_if_asked, until_stopped
+from edge.sight import Sight
 from edge.sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
     from edge.card import Card
@@ -34,23 +35,39 @@ class Step:
     frame: Frame
     prediction: Prediction
     decision: Decision
+    trouble: str | None
+    """Why nothing is decided, in words, such as a covered lens; None where all is well."""
+    fresh: bool
+    """Whether the frame shows another picture than the one before."""
     seconds: float
     """From having the frame to having switched the outputs, by this machine's clock."""
 
 
 def steps(
-    source: Source, classifier: Classifier, decider: Decider, outputs: Outputs
+    source: Source,
+    classifier: Classifier,
+    decider: Decider,
+    outputs: Outputs,
+    *,
+    paused: Callable[[], bool] = lambda: False,
 ) -> Generator[Step, None, None]:
-    """Run the loop, one step a frame. However it ends, the outputs are off and all is closed."""
+    """Run the loop, one step a frame. However it ends, the outputs are off and all is closed.
+
+    Nothing is decided, and so every output is off, while there is nothing to see or `paused()`.
+    """
+    sight = Sight(live=source.live)
     with source:
         try:
             for frame in source:
                 start = time.perf_counter()
                 prediction = classifier.predict(frame)
-                decision = decider.update(prediction)
+                seen = sight.update(frame)  # also while paused: the watchdog wants fresh frames
+                trouble = "paused" if paused() else seen
+                decision = decider.nothing(frame.time) if trouble else decider.update(prediction)
                 outputs.apply(decision)
                 stop_if_asked()
-                yield Step(frame, prediction, decision, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                yield Step(frame, prediction, decision, trouble, sight.fresh, seconds)
         finally:
             outputs.close()  # before the camera, whose closing may hang
 

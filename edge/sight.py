@@ -1,0 +1,82 @@
+"""Whether there is anything to see: a covered, dark, dazzled or frozen camera decides nothing.
+
+Pure: no clock, no camera. Every limit lies far from real pictures; docs/reliability.md has both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.frame import Frame
+
+STRIDE = 8
+"""Every so many-th row and column is looked at: enough for light, and cheap."""
+COVERED, DARK = 16, 48
+"""Brightness, of 255, that one in a hundred pixels passes even in a dim picture."""
+WHITE, DAZZLED = 250, 0.95
+"""Brightness of a pixel that has lost its colour, and the share of such pixels that is too many."""
+PATIENCE = 0.5
+"""Seconds for which a picture must be bad, or good again, before that counts."""
+FROZEN = 2.0
+"""Seconds for which a live camera may send the very same picture; noise alone changes real ones."""
+
+
+class Sight:
+    """Tell what is wrong with a stream of frames, if something is.
+
+    Args:
+        live: whether frames show the present; a recording may well hold a picture twice.
+    """
+
+    def __init__(self, *, live: bool = True) -> None:
+        self._live = live
+        self._trouble: str | None = None
+        self._candidate: str | None = None
+        self._since = -np.inf  # when the candidate was first seen
+        self._last: NDArray[np.uint8] | None = None
+        self._still_since = -np.inf
+        self.fresh = True
+        """Whether the newest frame is another picture than the one before."""
+
+    def update(self, frame: Frame) -> str | None:
+        """Take one more frame; return what is wrong in a few words, None where nothing is."""
+        sample = frame.image[::STRIDE, ::STRIDE].copy()
+        still = self._is_still(sample, frame.time)
+        now = _trouble_of(sample)
+        if now is None and still:
+            now = "the camera sends the same picture again and again"
+        if now != self._candidate:
+            self._candidate, self._since = now, frame.time
+        # A frozen picture has been waited for already.
+        if still or not 0 <= frame.time - self._since < PATIENCE:
+            self._trouble = self._candidate
+        return self._trouble
+
+    def _is_still(self, sample: NDArray[np.uint8], time: float) -> bool:
+        """Return whether nothing at all has changed for too long."""
+        self.fresh = self._last is None or not np.array_equal(sample, self._last)
+        self._last = sample
+        if self.fresh or time < self._still_since:
+            self._still_since = time
+        return self._live and time - self._still_since >= FROZEN
+
+
+def _trouble_of(sample: NDArray[np.uint8]) -> str | None:
+    """Return what is wrong with one picture, uint8 `[height, width, 3]`."""
+    red, green, blue = sample[..., 0], sample[..., 1], sample[..., 2]  # quicker than max(axis=2)
+    bright = np.maximum(np.maximum(red, green), blue)
+    at = bright.size * 99 // 100
+    level = int(np.partition(bright, at, axis=None)[at])  # one pixel in a hundred is brighter
+    if level <= COVERED:
+        return "the picture is black; is the lens covered?"
+    if level <= DARK:
+        return "it is too dark to see"
+    dimmest = np.minimum(np.minimum(red, green), blue)
+    if np.count_nonzero(dimmest >= WHITE) >= DAZZLED * bright.size:
+        return "the picture is white; is a light shining into the lens?"
+    return None
