@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import islice
+from itertools import count
 from typing import TYPE_CHECKING
 
 import click
 
 from edge.card import BACKGROUND
 from edge.classifier import Classifier
-from edge.config import Config, read_config
+from edge.config import read_config
 from edge.console import Group
-from edge.outputs import Outputs
+from edge.device import Device, Project
 from edge.platform import is_raspberry_pi
-from edge.service import notify, until_stopped
+from edge.service import until_stopped
 from edge.sources import default_source, open_source
-from edge.watch import Step, make_decider, steps
-from edge.wiring import Wiring
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.frame import Source
     from edge.outputs.gpio import PinKind
+    from edge.watch import Step
+    from edge.wiring import Wiring
 
 config_option = click.option(
     "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
@@ -38,10 +41,8 @@ def main() -> None:
 @config_option
 def check(config_path: str) -> None:
     """Check edge.toml, the model and its golden frames; no camera, no pins."""
-    config = read_config(config_path)
-    classifier = _load(config)
-    make_decider(classifier.card, config.decide)
-    card = classifier.card
+    project = _load(config_path)
+    config, card = project.config, project.classifier.card
     busy = {label for label, _, _ in config.outputs()}
     click.echo(f"{config.path}: {len(busy)} of {len(card.labels)} labels do something")
     click.echo(f"{config.model}: {', '.join(card.labels)} ({card.training.features} features)")
@@ -64,6 +65,10 @@ def check(config_path: str) -> None:
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after so many frames.")
 @click.option("--fast", is_flag=True, help="Take drawn frames as fast as they come.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a frame on stdout.")
+@click.option(
+    "--forever", is_flag=True,
+    help="As a service: wait for a camera that fails, reload on SIGHUP.",
+)  # fmt: skip
 def run(
     *,
     config_path: str,
@@ -72,64 +77,66 @@ def run(
     frames: int | None,
     fast: bool,
     as_json: bool,
+    forever: bool,
 ) -> None:
     """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
+    kind: PinKind = pins or ("real" if is_raspberry_pi() else "mock")
+
+    def open_camera(project: Project) -> Source:
+        name = source or project.config.source or default_source()
+        camera = open_source(name, size=project.classifier.card.camera.size, paced=not fast)
+        drawn = name.startswith("virtual") and source is None and project.config.source is None
+        what = "drawn hands (no camera found; yours: --source webcam:0)" if drawn else name
+        click.echo(f"edge: watching {what}, {kind} pins; Ctrl-C ends it", err=True)
+        return camera
+
     with until_stopped():
-        config = read_config(config_path)
-        classifier = _load(config)
-        decider = make_decider(classifier.card, config.decide)
-        kind: PinKind = pins or ("real" if is_raspberry_pi() else "mock")
-        name = source or config.source or default_source()
-        with Wiring(config, kind) as wiring, Outputs(wiring.when, wiring.observers) as outputs:
-            camera = open_source(name, size=classifier.card.camera.size, paced=not fast)
-            drawn = name.startswith("virtual") and source is None and config.source is None
-            what = "drawn hands (no camera found; yours: --source webcam:0)" if drawn else name
-            click.echo(f"edge: watching {what}, {kind} pins; Ctrl-C ends it", err=True)
-            show = _print_json if as_json else _print_line
-            turns = steps(camera, classifier, decider, outputs)
-            for number, step in enumerate(islice(turns, frames)):
-                if number == 0:
-                    notify("READY=1")
-                show(number, step, wiring)
-            turns.close()  # outputs off and camera closed now, not at some later collection
+        show = _json_printer() if as_json else _print_line
+        Device(lambda: _load(config_path), open_camera, kind, show, forever=forever).run(frames)
     if sys.stdout.isatty() and not as_json:
         click.echo("\r\033[K", nl=False)  # the row of the last frame
     click.echo("edge: ended, every output is off", err=True)
 
 
-def _load(config: Config) -> Classifier:
-    classifier = Classifier(config.model)
-    labels = classifier.card.labels
-    config.check_labels(labels)
+def _load(config_path: str) -> Project:
+    config = read_config(config_path)
+    project = Project.of(config, Classifier(config.model))
     if not config.outputs():
+        labels = project.classifier.labels
         gesture = next((label for label in labels if label != BACKGROUND), labels[0])
         click.echo(
             f"edge: {config.path}: no label does anything; to light an LED: "
             f"[when.{gesture}] and below it led = 17",
             err=True,
         )
-    return classifier
+    return project
 
 
-def _print_json(number: int, step: Step, wiring: Wiring) -> None:
-    known = step.frame.truth in step.prediction.labels
-    line = {
-        "frame": number,
-        "time": round(step.frame.time, 4),
-        "label": step.prediction.label,
-        "confidence": round(step.prediction.confidence, 4),
-        "novelty": round(step.prediction.novelty, 4),
-        "decision": step.decision.label,
-        "changed": step.decision.changed,
-        "pins": {str(pin): on for pin, on in wiring.states().items()},
-        "ms": round(1000 * step.seconds, 3),
-        "truth": step.frame.truth if known else None,
-        "name": step.frame.name,
-    }
-    click.echo(json.dumps(line))
+def _json_printer() -> Callable[[Step, Wiring], None]:
+    numbers = count()
+
+    def show(step: Step, wiring: Wiring) -> None:
+        known = step.frame.truth in step.prediction.labels
+        line = {
+            "frame": next(numbers),
+            "time": round(step.frame.time, 4),
+            "label": step.prediction.label,
+            "confidence": round(step.prediction.confidence, 4),
+            "novelty": round(step.prediction.novelty, 4),
+            "decision": step.decision.label,
+            "changed": step.decision.changed,
+            "trouble": step.trouble,
+            "pins": {str(pin): on for pin, on in wiring.states().items()},
+            "ms": round(1000 * step.seconds, 3),
+            "truth": step.frame.truth if known else None,
+            "name": step.frame.name,
+        }
+        click.echo(json.dumps(line))
+
+    return show
 
 
-def _print_line(_number: int, step: Step, wiring: Wiring) -> None:
+def _print_line(step: Step, wiring: Wiring) -> None:
     decision = step.decision
     if sys.stdout.isatty():
         now = step.prediction

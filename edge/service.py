@@ -1,7 +1,8 @@
-"""Living under systemd: ending on a signal, and saying when it is ready."""
+"""Living under systemd: ending on a signal, reloading on another, and saying how it goes."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -10,9 +11,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 1.0
+"""Seconds between two signs of life to systemd."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _asked = threading.Event()  # signals are the whole process's, so this is as well
 
@@ -52,6 +57,19 @@ def until_stopped() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: C's own
 
 
+@contextmanager
+def on_hangup(call: Callable[[], object] | None) -> Iterator[None]:
+    """Within the block, have SIGHUP call this instead of what it does; None leaves it alone."""
+    if call is None:
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: call())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def stop_if_asked() -> None:
     """Leave the `until_stopped` block around, if a signal has asked for it."""
     if _asked.is_set():
@@ -72,3 +90,37 @@ def notify(state: str) -> None:
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.connect(address)
         sock.sendall(state.encode())
+
+
+class Herald:
+    """Tell systemd how the device is, and the log when that changes."""
+
+    def __init__(self) -> None:
+        self._beat = -HEARTBEAT  # when systemd last had a sign of life
+        self._said: str | None = None
+        self._in_trouble = False
+
+    def alive(self, now: float) -> None:
+        """Feed systemd's watchdog: a fresh frame has been decided at `now`, seconds."""
+        if now - self._beat >= HEARTBEAT:
+            notify("READY=1\nWATCHDOG=1")
+            self._beat = now
+
+    def watching(self, label: str | None) -> None:
+        """All is well, and this is decided."""
+        if self._in_trouble:
+            log.warning("all is well again")
+        self._in_trouble = False
+        self._say(f"watching: {label or 'undecided'}")
+
+    def trouble(self, what: str) -> None:
+        """Nothing can be decided, for this reason."""
+        if what != self._said:
+            log.warning("%s; every output is off", what)
+        self._in_trouble = True
+        self._say(what)
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            notify(f"STATUS={text}")

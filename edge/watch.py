@@ -56,6 +56,7 @@ def steps(
     Nothing is decided, and so every output is off, while there is nothing to see or `paused()`.
     """
     sight = Sight(live=source.live)
+    decider.reset()  # the outputs are off: nothing that was decided before may last
     with source:
         try:
             for frame in source:

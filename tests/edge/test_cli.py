@@ -215,7 +215,7 @@ def test_each_frame_is_one_json_object(lines):
     assert [line["frame"] for line in lines] == list(range(60))
     for line in lines:
         assert set(line) == {
-            "frame", "time", "label", "confidence", "novelty", "decision", "changed", "pins",
+            "frame", "time", "label", "confidence", "novelty", "decision", "changed", "trouble", "pins",
             "ms", "truth", "name",
         }  # fmt: skip
         assert 0 <= line["confidence"] <= 1
@@ -257,12 +257,12 @@ def test_at_the_end_every_pin_is_off(project, clips):
 def test_an_error_half_way_leaves_every_pin_off(project, clips, monkeypatch):
     seen = []
 
-    def fail(number, step, board):
+    def fail(step, board):
         seen.append(board.states())
         if board.states()[17]:
             raise ZeroDivisionError
 
-    monkeypatch.setattr(edge.cli, "_print_json", fail)
+    monkeypatch.setattr(edge.cli, "_json_printer", lambda: fail)
     done = invoke(*RUN, "--config", project, "--source", clips, "--json")
     assert done.exit_code == 1
     assert seen[-1][17] is True
@@ -348,9 +348,10 @@ def test_systemd_hears_that_it_is_ready_once_frames_come(project, tmp_path):
         with start(
             *RUN, "--config", project, "--source", "virtual", "--frames", "2", env=environment
         ) as process:
-            assert systemd.recv(100) == b"READY=1"
+            assert systemd.recv(100) == b"READY=1\nWATCHDOG=1"
             process.communicate(timeout=20)
         assert process.returncode == 0
+        assert systemd.recv(100) == b"STATUS=watching: undecided"
         systemd.setblocking(False)
         with pytest.raises(BlockingIOError):
             systemd.recv(100)

@@ -1,0 +1,205 @@
+"""The standing device: `edge.toml` at work, through whatever happens, until it is told to end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge.errors import HandwaveError, SourceError
+from edge.frame import Frame, Source
+from edge.outputs import Outputs
+from edge.service import Herald, on_hangup
+from edge.watch import make_decider, steps
+from edge.wiring import Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from edge.classifier import Classifier
+    from edge.config import Config
+    from edge.decider import Decider
+    from edge.outputs.gpio import PinKind
+    from edge.watch import Step
+
+log = logging.getLogger(__name__)
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds to wait before a camera that failed is tried again; the last one for ever."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Project:
+    """An `edge.toml` and the model that it names, checked against each other."""
+
+    config: Config
+    classifier: Classifier
+    decider: Decider
+
+    @classmethod
+    def of(cls, config: Config, classifier: Classifier) -> Project:
+        """Return the project of an `edge.toml` and its model.
+
+        Raises:
+            ConfigError: it names a label that the model has not, or thresholds that contradict it.
+        """
+        config.check_labels(classifier.card.labels)
+        return cls(config, classifier, make_decider(classifier.card, config.decide))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Running:
+    """A project with its hardware taken."""
+
+    project: Project
+    wiring: Wiring
+    outputs: Outputs
+    source: Source
+
+
+class Device:
+    """What stands on the shelf.
+
+    Args:
+        load: reads `edge.toml` and the model; called at the start and at each reload.
+        open_source: opens the project's camera.
+        pins: the header's, or gpiozero's mock ones.
+        show: told of every step.
+        forever: as a service needs it: a camera that is missing or fails is waited for, and a
+            hang-up reloads. Else the first is an error and the second ends.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Project],
+        open_source: Callable[[Project], Source],
+        pins: PinKind,
+        show: Callable[[Step, Wiring], None],
+        *,
+        forever: bool = False,
+    ) -> None:
+        self._load, self._open_source, self._pins, self._show = load, open_source, pins, show
+        self._forever = forever
+        self._reload = threading.Event()
+        self._herald = Herald()
+
+    def run(self, frames: int | None = None) -> None:
+        """Watch and switch until the source ends, `frames` have passed, or a signal asks.
+
+        Raises:
+            HandwaveError: it could not start; or, unless `forever`, the camera failed.
+        """
+        with on_hangup(self._reload.set if self._forever else None):
+            project = self._load()
+            running = self._start(project)
+            while (following := self._watch(running, frames)) is not None:
+                try:
+                    running = self._start(following)
+                    project = following
+                except HandwaveError as problem:
+                    log.warning("%s; going back to what ran before", problem)
+                    running = self._start(project)
+
+    def _start(self, project: Project) -> _Running:
+        """Take a project's hardware; what was taken is given back if some cannot be."""
+        wiring = Wiring(project.config, self._pins)
+        try:
+            outputs = Outputs(wiring.when, wiring.observers)
+            return _Running(project, wiring, outputs, self._camera(project, outputs))
+        except BaseException:
+            wiring.close()
+            raise
+
+    def _camera(self, project: Project, outputs: Outputs) -> Source:
+        if not self._forever:
+            return self._open_source(project)
+
+        def lost(problem: SourceError) -> None:
+            outputs.apply(project.decider.nothing(time.monotonic()))
+            self._herald.trouble(str(problem))
+
+        return Patient(lambda: self._open_source(project), lost, self._reload.wait)
+
+    def _watch(self, running: _Running, frames: int | None) -> Project | None:
+        """Run a project; return what to go on with after a reload, None at the end."""
+        project = running.project
+        turns = steps(running.source, project.classifier, project.decider, running.outputs)
+        with running.wiring:
+            try:
+                for number, step in enumerate(turns, 1):
+                    self._tell(step)
+                    self._show(step, running.wiring)
+                    if number == frames:
+                        return None
+                    if self._reload.is_set():
+                        following = self._reloaded()
+                        if following is not None:
+                            return following
+            finally:
+                turns.close()  # outputs off and camera closed now, not at some later collection
+            # Waiting for a camera ends when a reload is asked for.
+            return (self._reloaded() or project) if self._reload.is_set() else None
+
+    def _reloaded(self) -> Project | None:
+        """Return what is on disk now; None where that cannot be used."""
+        self._reload.clear()
+        try:
+            project = self._load()
+        except HandwaveError as problem:
+            log.warning("not reloaded: %s; going on as before", problem)
+            return None
+        log.warning("reloaded %s", project.config.path)
+        return project
+
+    def _tell(self, step: Step) -> None:
+        if step.fresh:
+            self._herald.alive(time.monotonic())
+        if step.trouble:
+            self._herald.trouble(step.trouble)
+        else:
+            self._herald.watching(step.decision.label)
+
+
+class Patient(Source):
+    """A camera that is opened again, after growing pauses, whenever it fails.
+
+    Args:
+        open_source: opens it.
+        lost: told what went wrong, each time.
+        wait: waits some seconds; returns True to give up.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[], Source],
+        lost: Callable[[SourceError], None],
+        wait: Callable[[float], bool],
+    ) -> None:
+        self._open, self._lost, self._wait = open_source, lost, wait
+        self._source: Source | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        failures = 0
+        while True:
+            try:
+                self._source = self._open()
+                for frame in self._source:
+                    failures = 0
+                    yield frame
+            except SourceError as problem:
+                self._lost(problem)
+            else:
+                return  # a recording has an end; a camera has none
+            self.close()
+            pause = PAUSES[min(failures, len(PAUSES) - 1)]
+            failures += 1
+            if self._wait(pause):
+                return
+
+    def close(self) -> None:
+        """Close the camera, if it is open."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()

@@ -1,0 +1,289 @@
+"""The standing device: what it goes through, and what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gpiozero
+import numpy as np
+import pytest
+
+from edge import device as device_module
+from edge.classifier import Classifier
+from edge.config import read_config
+from edge.device import Device, Patient, Project
+from edge.errors import ConfigError, HandwaveError, ModelError, SourceError
+from edge.frame import Frame, Source
+
+
+class Camera(Source):
+    """Shows labels at 10 frames a second of the real clock; what is an exception is raised."""
+
+    def __init__(self, pattern, clock, shots):
+        self.pattern, self.clock, self.shots, self.closed = pattern, clock, shots, 0
+
+    def __iter__(self):
+        for shot in self.shots:
+            if isinstance(shot, Exception):
+                raise shot
+            self.clock[0] += 0.1
+            number = round(10 * self.clock[0])
+            image = shot if isinstance(shot, np.ndarray) else self.pattern(shot, number)
+            yield Frame(image, self.clock[0])
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def stage(project, pattern, monkeypatch):
+    """Return a function that plays films, each until its end or error, and tells what was seen.
+
+    A film may also be an exception: then there is no camera.
+    """
+    monkeypatch.setattr(device_module, "PAUSES", (0.01,))
+    told = []
+    monkeypatch.setattr("edge.service.notify", told.append)
+    clock = [0.0]
+
+    def play(*films, forever=True, frames=None, on_step=lambda _number: None):
+        rest, lit = list(films), []
+        cameras = []
+
+        def open_source(_project):
+            film = rest.pop(0) if rest else []
+            if isinstance(film, Exception):
+                raise film
+            cameras.append(Camera(pattern, clock, film))
+            return cameras[-1]
+
+        def load():
+            config = read_config(project)
+            return Project.of(config, Classifier(config.model))
+
+        def show(_step, wiring):
+            lit.append({pin for pin, on in wiring.states().items() if on})
+            on_step(len(lit))
+
+        Device(load, open_source, "mock", show, forever=forever).run(frames)
+        assert all(camera.closed for camera in cameras)
+        return lit
+
+    play.told = told
+    return play
+
+
+def low(pin):
+    return not gpiozero.Device.pin_factory.pin(pin).state
+
+
+BLACK = np.zeros((48, 64, 3), np.uint8)
+
+
+def test_a_camera_that_is_unplugged_and_comes_back_goes_on_by_itself(stage, caplog):
+    lit = stage(["rock"] * 8 + [SourceError("unplugged")], SourceError("not there"), ["rock"] * 8)
+    assert lit[7] == {17}
+    assert lit[8] == set(), "what was decided before is forgotten"
+    assert lit[-1] == {17}
+    assert low(17)
+    assert caplog.messages == [
+        "unplugged; every output is off",
+        "not there; every output is off",
+        "all is well again",
+    ]
+
+
+def test_the_pin_is_low_while_the_camera_is_away(stage, monkeypatch):
+    seen = []
+
+    original = device_module.Patient
+
+    class Watching(original):
+        def __init__(self, opener, lost, wait):
+            super().__init__(opener, lost, lambda pause: (seen.append(low(17)), wait(pause))[1])
+
+    monkeypatch.setattr(device_module, "Patient", Watching)
+    lit = stage(["rock"] * 8 + [SourceError("gone")], ["palm"] * 8)
+    assert lit[7] == {17}
+    assert seen == [True]
+
+
+def test_a_camera_that_is_absent_at_boot_is_waited_for_and_not_ready_before(stage):
+    absent = [SourceError("no camera")] * 3
+    stage(*absent, ["rock"] * 3)
+    assert stage.told[0] == "STATUS=no camera"
+    assert stage.told.index("READY=1\nWATCHDOG=1") == 1
+
+
+def test_without_forever_a_failing_camera_is_an_error(stage):
+    with pytest.raises(SourceError, match="unplugged"):
+        stage(["rock"] * 8 + [SourceError("unplugged")], forever=False)
+    assert low(17)
+    with pytest.raises(SourceError, match="no camera"):
+        stage(SourceError("no camera"), forever=False)
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (BLACK, "the picture is black"),
+        (BLACK + 30, "too dark"),
+        (BLACK + 255, "the picture is white"),
+    ],
+)
+def test_a_camera_that_sees_nothing_switches_off_says_so_and_recovers(
+    stage, caplog, picture, words
+):
+    lit = stage(["rock"] * 8 + [picture] * 10 + ["rock"] * 20)
+    assert lit[7] == {17}
+    assert lit[17] == set()
+    assert lit[-1] == {17}
+    assert words in caplog.messages[0]
+    assert caplog.messages[1:] == ["all is well again"]
+
+
+def test_a_frozen_camera_switches_off_and_starves_the_watchdog(stage, pattern, caplog, monkeypatch):
+    monkeypatch.setattr("edge.service.HEARTBEAT", 0.0)
+    frozen = pattern("rock", 1)
+    lit = stage(["rock"] * 8 + [frozen] * 40 + ["rock"] * 20)
+    assert lit[7] == {17}
+    assert lit[40] == set()
+    assert lit[-1] == {17}
+    assert "the same picture again and again" in caplog.messages[0]
+    beats = sum("WATCHDOG=1" in line for line in stage.told)
+    assert beats <= 8 + 1 + 20, "only fresh frames feed the watchdog"
+    assert beats > 20
+
+
+def test_a_reload_takes_what_is_on_disk_now(stage, project):
+    def rewire(number):
+        if number == 8:
+            project.write_text("[when.rock]\nled = 5\n")
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    lit = stage(["rock"] * 16, ["rock"] * 8, on_step=rewire)
+    assert lit[7] == {17}
+    assert lit[-1] == {5}
+    assert len(lit) == 8 + 8
+    assert low(17)
+    assert low(5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[when.rock", "not valid TOML"),
+        ("[when.rok]\nled = 5", "no class 'rok'"),
+        ("model = 'gone.onnx'", "no such model"),
+        ("[when.rock]\nled = 99", "not a BCM pin"),
+    ],
+)
+def test_a_reload_of_something_broken_goes_on_as_before(stage, project, caplog, text, words):
+    def damage(number):
+        if number == 8:
+            project.write_text(text)
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    lit = stage(["rock"] * 16, on_step=damage)
+    assert lit[7:] == [{17}] * 9
+    (line,) = caplog.messages
+    assert words in line
+    assert line.startswith("not reloaded: ")
+
+
+def test_a_damaged_model_is_not_taken_at_a_reload(stage, project, caplog):
+    def damage(number):
+        if number == 8:
+            model = project.parent / "model.onnx"
+            model.write_bytes(model.read_bytes()[:-100])
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    lit = stage(["rock"] * 16, on_step=damage)
+    assert lit[7:] == [{17}] * 9
+    assert caplog.messages[0].startswith("not reloaded: ")
+
+
+def test_a_reload_whose_pins_are_taken_goes_back_to_what_ran(stage, project, caplog, monkeypatch):
+    holder = []
+
+    def rewire(number):
+        if number == 8:
+            holder.append(gpiozero.LED(5))  # somebody else's
+            project.write_text("[when.rock]\nled = 5\n")
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    real = device_module.Wiring
+
+    def wiring(config, pins):
+        if holder and any(output.pins() == (5,) for _, _, output in config.outputs()):
+            raise HandwaveError("a pin is held by another program")
+        return real(config, pins)
+
+    monkeypatch.setattr(device_module, "Wiring", wiring)
+    lit = stage(["rock"] * 16, ["rock"] * 8, on_step=rewire)
+    assert lit[-1] == {17}
+    assert "going back to what ran before" in caplog.messages[-1]
+
+
+def test_a_reload_is_taken_while_the_camera_is_away(stage, project, monkeypatch):
+    monkeypatch.setattr(device_module, "PAUSES", (60.0,))
+
+    def rewire(number):
+        if number == 8:
+            project.write_text("[when.rock]\nled = 5\n")
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    gone = ["rock"] * 8 + [SourceError("gone")]
+    stage(gone, ["rock"] * 8, on_step=rewire)  # would wait for a minute
+
+
+def test_pauses_between_tries_grow_and_stay():
+    waited = []
+
+    def fail():
+        raise SourceError("no")
+
+    patient = Patient(fail, lambda _problem: None, lambda s: waited.append(s) or len(waited) == 8)
+    assert list(patient) == []
+    assert waited == [1, 2, 4, 8, 15, 15, 15, 15]
+
+
+def test_a_label_the_model_has_not_is_an_error_at_the_start(taught, project):
+    project.write_text("[when.rok]\nled = 1\n")
+    with pytest.raises(ConfigError, match="pin"):
+        read_config(project)
+    project.write_text("[when.rok]\nled = 5\n")
+    with pytest.raises(ConfigError, match="did you mean 'rock'"):
+        Project.of(read_config(project), Classifier(taught.path))
+
+
+def test_a_broken_model_at_the_start_is_an_error(stage, project):
+    (project.parent / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError):
+        stage(["rock"])
+
+
+def test_the_service_reloads_on_a_real_hangup(project):
+    command = [sys.executable, "-m", "edge", "run", "--pins", "mock", "--forever"]
+    with subprocess.Popen(
+        [*command, "--config", str(project), "--source", "virtual"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:  # fmt: skip
+        assert "watching" in process.stderr.readline()
+        time.sleep(0.5)
+        project.write_text("[when.rock\n")
+        process.send_signal(signal.SIGHUP)
+        assert "not reloaded" in process.stderr.readline()
+        project.write_text("[when.rock]\nled = 5\n")
+        process.send_signal(signal.SIGHUP)
+        assert "reloaded" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert err.splitlines()[-1] == "edge: ended, every output is off"
