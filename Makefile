@@ -37,11 +37,13 @@ $(VENV)/laptop: $(VENV)/python pyproject.toml constraints.txt
 	@$(BIN)/trainer features fetch hand face || echo "going on without; a training will try again"
 	@touch $@
 
-# picamera2 runs on a Pi only; its source is here for tests that check our calls against it.
+# picamera2 runs on a Pi only; its source is here for tests that check our calls against it. lgpio is
+# for tests/rig; it has wheels for few Pythons, and must not be compiled here.
 $(VENV)/dev: $(VENV)/laptop
 	@echo "installing what the tests need; once, about a minute"
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps picamera2
+	@$(PIP) --only-binary :all: lgpio 2>/dev/null || echo "no lgpio for this Python: its tests skip"
 	@touch $@
 
 clean:
