@@ -215,8 +215,8 @@ def test_each_frame_is_one_json_object(lines):
     assert [line["frame"] for line in lines] == list(range(60))
     for line in lines:
         assert set(line) == {
-            "frame", "time", "label", "confidence", "novelty", "decision", "changed", "trouble", "pins",
-            "ms", "truth", "name",
+            "frame", "time", "label", "confidence", "novelty", "decision", "changed", "trouble",
+            "pins", "ms", "truth", "name",
         }  # fmt: skip
         assert 0 <= line["confidence"] <= 1
         assert line["ms"] > 0
