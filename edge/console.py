@@ -53,6 +53,9 @@ def complain(problem: Exception) -> None:
     if ctx.meta.get(__name__):
         traceback.print_exception(problem)
     click.echo(f"{ctx.find_root().info_name}: {_one_line(problem)}", err=True)
+    picture = problem.picture if isinstance(problem, HandwaveError) else None
+    for line in (picture or "").splitlines():
+        click.echo(_printable(line), err=True)
 
 
 def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
@@ -61,10 +64,15 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 def _one_line(problem: Exception) -> str:
     if isinstance(problem, HandwaveError):
-        line = " ".join(str(problem).split())
-        return "".join(c if c.isprintable() else "?" for c in line)  # files' words may hold escapes
+        return _printable(" ".join(str(problem).split()))
+    if isinstance(problem, MemoryError):
+        return "out of memory; stop other programs, or teach with smaller features"
     if isinstance(problem, OSError) and problem.strerror:
         where = f"{problem.filename}: " if problem.filename else ""
         return f"{where}{problem.strerror}"
     what = f"{type(problem).__name__}: {problem}".partition("\n")[0]
     return f"a mistake of ours ({what}); please report it with what --debug shows"
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in line)  # files' words may hold escapes

@@ -1,0 +1,136 @@
+"""Faults that belong to no single module: memory, clocks, other people's outputs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+
+import gpiozero
+import pytest
+from click.testing import CliRunner
+
+import edge
+from edge.cli import main
+from edge.config import read_config
+from edge.errors import ConfigError
+from edge.outputs import Kind, kind
+
+EDGE = Path(edge.__file__).parent
+
+
+def run(project, clips, *options):
+    words = ["run", "--pins", "mock", "--config", project, "--source", clips, *options]
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+HUNGRY = """
+import resource, sys
+import numpy as np
+from edge import Frame, Source, watch
+
+class Greedy(Source):
+    def __iter__(self):
+        for number in range(20):
+            yield Frame(np.full((48, 64, 3), 100 + number, np.uint8), number / 10)
+        pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (pages + 4_000_000, pages + 4_000_000))
+        yield Frame(np.zeros((8000, 8000, 3), np.uint8), 2.0)
+
+class Lamp:
+    def on(self): print("on")
+    def off(self): print("off")
+    def close(self): print("close", flush=True)
+
+try:
+    watch(sys.argv[1], when={"rock": Lamp()}, source=Greedy())
+except MemoryError:
+    print("out of memory")
+"""
+
+
+def test_out_of_memory_ends_with_the_outputs_closed(taught):
+    done = subprocess.run(
+        [sys.executable, "-c", HUNGRY, str(taught.path)],
+        capture_output=True, text=True, check=False, cwd=EDGE.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["close", "out of memory"]
+
+
+def test_out_of_memory_is_one_line(project, clips, monkeypatch):
+    def starve(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("edge.classifier.Classifier.predict", starve)
+    done = run(project, clips)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        "edge: out of memory; stop other programs, or teach with smaller features"
+    )
+
+
+def test_nothing_that_decides_asks_for_the_time_of_day():
+    """A Pi without a battery clock jumps by months when it meets a time server."""
+    allowed = {"doctor.py", "status.py", "webhook.py", "page"}  # these tell it to people
+    asked = {
+        path.relative_to(EDGE).as_posix()
+        for path in EDGE.rglob("*.py")
+        if not allowed & set(path.relative_to(EDGE).parts)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"time.time", "datetime.now"}
+    }
+    assert asked == set()
+
+
+class Bomb(Kind, frozen=True):
+    """Somebody's output, which fails whenever it is used."""
+
+    short = "fuse"
+    fuse: str
+
+    def open(self, _wiring):
+        def explode():
+            raise RuntimeError(self.fuse)
+
+        return explode
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Return a function that installs an entry point."""
+
+    def install(value):
+        point = EntryPoint("bomb", value, kind.ENTRY_POINTS)
+        monkeypatch.setattr(kind, "entry_points", lambda **by: EntryPoints([point]).select(**by))
+
+    return install
+
+
+def test_somebody_elses_output_that_fails_does_not_stop_the_device(
+    project, clips, plugin, caplog, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "their_bomb", sys.modules[__name__])
+    plugin("their_bomb:Bomb")
+    project.write_text("[when.rock]\nled = 17\nbomb = 'fizz'\n")
+    done = run(project, clips, "--json")
+    assert done.exit_code == 0
+    assert any(json.loads(line)["pins"]["17"] for line in done.stdout.splitlines()), (
+        "the LED beside it is lit"
+    )
+    assert "edge: output of 'rock' failed: fizz" in done.stderr.splitlines()
+    assert gpiozero.Device.pin_factory.pin(17).state == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("no_such_module:Bomb", "cannot be loaded"), ("pathlib:Path", "is no edge.outputs.Kind")],
+)
+def test_an_entry_point_that_leads_nowhere_is_one_line(project, plugin, value, words):
+    plugin(value)
+    project.write_text("[when.rock]\nbomb = 'fizz'\n")
+    with pytest.raises(ConfigError, match=words):
+        read_config(project)
