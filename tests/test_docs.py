@@ -141,3 +141,10 @@ def test_the_accuracy_table_is_the_same_on_both_pages():
     readme, page = table("README.md"), table("docs/accuracy.md")
     assert len(readme) >= 4
     assert page[: len(readme)] == readme  # more tables follow there
+
+
+def test_each_fault_in_the_page_has_its_test():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text())
+    assert len(named) >= 15
+    code = "".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    assert [name for name in named if f"def {name}(" not in code] == []
