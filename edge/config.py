@@ -11,23 +11,23 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from edge.card import BACKGROUND, no_such_class
+from edge.button import ButtonSettings
+from edge.card import BACKGROUND, WHITE_BALANCES, no_such_class
 from edge.errors import ConfigError, did_you_mean
 from edge.files import read_bounded
+from edge.header import check_pins
 from edge.outputs.kind import Kind, Section, find_kind, kind_names
 
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
 """What a source may be that is no path."""
-HEADER_PINS = range(2, 28)
-"""BCM numbers on the 40-pin header; 0 and 1 belong to the HAT's ID chip."""
-PHYSICAL_TO_BCM = {29: 5, 31: 6, 32: 12, 33: 13, 35: 19, 36: 16, 37: 26, 38: 20, 40: 21}
-"""Places on the header that are no BCM numbers; a place below 28 cannot be told from one."""
 PLAIN_TYPES = {
     "int": "a whole number",
     "str | null": "text",
     "str": "text",
     "float | null": "a number",
+    "float | str | null": "a number or text",
+    "str | array | null": "text or a list",
     "float": "a number",
     "object": "a table",
     "array": "a list",
@@ -49,11 +49,30 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cooldown: Seconds = 0.5
 
 
+class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How this device's camera is mounted and set: `[camera]`; docs/camera.md has the reasons."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
+    """Which of the Pi's own cameras; a webcam's number is in `source`."""
+    rotation: int = 0
+    """Degrees by which its picture is turned clockwise to stand upright: 0, 90, 180, 270."""
+    rate: Annotated[float, msgspec.Meta(ge=1, le=240)] = 30.0
+    """Frames a second to ask for."""
+    focus: str | float | None = None
+    """`continuous`, `once`, or dioptres (1 / distance in metres); None: `continuous` if it can."""
+    white_balance: str | tuple[float, float] | None = None
+    """`auto`, a kind of light, or gains `[red, blue]`; None: as the model's pictures had it."""
+    exposure: str | float | None = None
+    """`auto`, or seconds; None: as the model's pictures had it."""
+
+
 class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = "model.onnx"
     source: str | None = None
     when: dict[str, Any] = {}
     decide: dict[str, Any] = {}
+    camera: dict[str, Any] = {}
+    button: dict[str, Any] | None = None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +87,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     decide: Decide
     sections: dict[str, Section]
     """What outputs of a kind share, by the kind's name."""
+    camera: CameraSettings = CameraSettings()
+    button: ButtonSettings | None = None
 
     def outputs(self) -> list[tuple[str, str, Kind]]:
         """Return `(label, name of the kind, settings)` of every output."""
@@ -109,9 +130,32 @@ def read_config(path: str | Path) -> Config:
         },
         decide=_checked_decide(path, top.decide),
         sections=sections,
+        camera=_checked_camera(path, top.camera),
+        button=_read_button(path, top.button),
     )
-    _check_pins(config)
+    check_pins(config)
     return config
+
+
+def read_outputs_anyway(path: Path) -> list[tuple[str, str, Kind]]:
+    """Return the outputs of an `edge.toml` that is broken elsewhere: whatever is right by itself.
+
+    For switching off what it names; to start with half a file would be a guess.
+    """
+    found = []
+    with suppress(ConfigError):
+        when = _load(path).get("when")
+        for label, actions in when.items() if isinstance(when, dict) else ():
+            for name, value in actions.items() if isinstance(actions, dict) else ():
+                for one in value if isinstance(value, list) else [value]:
+                    with suppress(ConfigError):
+                        outputs = _read_outputs(path, label, {name: one})[name]
+                        found += [(label, name, output) for output in outputs]
+    return found
+
+
+def _read_button(path: Path, table: dict[str, Any] | None) -> ButtonSettings | None:
+    return None if table is None else _convert(table, ButtonSettings, f"{path}: [button]")
 
 
 def _take_sections(path: Path, table: dict[str, Any]) -> dict[str, Section]:
@@ -210,7 +254,7 @@ def _convert(table: object, kind: type[T], where: str, *, inner: str | None = No
         message, _, path = str(problem).partition(" - at `$")
         unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
         if unknown:
-            known = kind.__struct_fields__  # type: ignore[attr-defined]  # kind is a Struct
+            known = kind.__struct_encode_fields__  # type: ignore[attr-defined]  # kind is a Struct
             hint = did_you_mean(unknown[1], known)
             if kind is _Top and isinstance(table, dict) and _is_actions(table[unknown[1]]):
                 hint = f"; did you mean [when.{unknown[1]}]?"
@@ -232,29 +276,34 @@ def _plain(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _check_pins(config: Config) -> None:
-    taken: dict[int, tuple[str, Kind]] = {}
-    for label, name, output in config.outputs():
-        where = f"[when.{label}] {name}"
-        for pin in output.pins():
-            if pin not in HEADER_PINS:
-                raise ConfigError(f"{config.path}: {where}: {_not_on_header(pin)}")
-            there, other = taken.setdefault(pin, (where, output))
-            shares = output.shared and type(other) is type(output) and other.pins() == output.pins()
-            if other is not output and not shares:
-                raise ConfigError(
-                    f"{config.path}: {where}: pin {pin} is already used by {there}; take another"
-                )
-
-
-def _not_on_header(pin: int) -> str:
-    physical = PHYSICAL_TO_BCM.get(pin)
-    hint = f"; the pin at place {pin} of the header is BCM {physical}" if physical else ""
-    return f"{pin} is not a BCM pin on the header (2 to 27){hint}"
-
-
 def _checked_decide(path: Path, table: dict[str, Any]) -> Decide:
     decide = _convert(table, Decide, f"{path}: [decide]")
     if decide.enter is not None and decide.leave is not None and decide.leave > decide.enter:
         raise ConfigError(f"{path}: [decide] leave: must not be above enter ({decide.enter:g})")
     return decide
+
+
+def _checked_camera(path: Path, table: dict[str, Any]) -> CameraSettings:
+    where = f"{path}: [camera]"
+    camera = _convert(table, CameraSettings, where)
+    focus, balance, exposure = camera.focus, camera.white_balance, camera.exposure
+    wrong = (
+        f"rotation: {camera.rotation} is not 0, 90, 180 or 270"
+        if camera.rotation not in {0, 90, 180, 270}
+        else f"focus: '{focus}' is not continuous, once or a number of dioptres"
+        if isinstance(focus, str) and focus not in {"continuous", "once"}
+        else f"focus: {focus:g} dioptres; 0 is far away, 1 is 1 m, 10 is 10 cm, the most is 32"
+        if isinstance(focus, int | float) and not 0 <= focus <= 32
+        else f"white_balance: there is no '{balance}'{did_you_mean(balance, WHITE_BALANCES)}"
+        if isinstance(balance, str) and balance not in WHITE_BALANCES
+        else "white_balance: gains of red and blue are above 0 and at most 32"
+        if isinstance(balance, tuple) and not all(0 < gain <= 32 for gain in balance)
+        else f"exposure: '{exposure}' is not auto or a number of seconds"
+        if isinstance(exposure, str) and exposure != "auto"
+        else f"exposure: {exposure:g} is not above 0 s and at most 1 s; 0.01 is a hundredth of one"
+        if isinstance(exposure, int | float) and not 0 < exposure <= 1
+        else None
+    )
+    if wrong:
+        raise ConfigError(f"{where} {wrong}")
+    return camera

@@ -10,7 +10,16 @@ if TYPE_CHECKING:
 
 
 class HandwaveError(Exception):
-    """Anything a user can mend. Commands print it as one line and end with exit code 1."""
+    """Anything a user can mend. Commands print it as one line and end with exit code 1.
+
+    Args:
+        line: what, where, and what to do next.
+        picture: a drawing that says it better; commands print it below the line.
+    """
+
+    def __init__(self, line: str = "", *, picture: str | None = None) -> None:
+        super().__init__(line)
+        self.picture = picture
 
 
 class PictureError(HandwaveError):

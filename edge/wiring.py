@@ -6,7 +6,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from edge.errors import HandwaveError, OutputError
+from edge.header import check_held
 from edge.outputs.gpio import advice, load_gpiozero
+from edge.platform import is_raspberry_pi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -59,6 +61,8 @@ class Wiring:
         if pins not in self._devices:
             if self._gpiozero is None:
                 self._gpiozero = load_gpiozero(self.pins)
+            if self.pins == "real" and is_raspberry_pi():
+                check_held(pins)
             try:
                 self._devices[pins] = make(self._gpiozero)
             except Exception as problem:  # each pin library has errors of its own
@@ -80,11 +84,12 @@ class Wiring:
         return self._sections.get(name)
 
     def states(self) -> dict[int, bool]:
-        """Return whether the output on each BCM pin is on."""
+        """Return whether the output on each BCM pin is on, whichever level that is."""
         return {
             pin: on
             for pins, device in self._devices.items()
-            for pin, on in zip(pins, _each(device.value, len(pins)), strict=True)
+            if not hasattr(device, "when_activated")  # a button drives nothing
+            for pin, on in zip(pins, _each(device), strict=True)
         }
 
     def close(self) -> None:
@@ -123,7 +128,9 @@ class Wiring:
                 self.observers.append(observer)
 
 
-def _each(value: Any, pins: int) -> list[bool]:
-    """Return whether each pin of a device is on, from its value: one for all, or one each."""
-    values = list(value) if isinstance(value, tuple) else [value] * pins
-    return [bool(one) for one in values]
+def _each(device: Any) -> list[bool]:
+    """Return whether each pin of a device is on."""
+    if hasattr(device, "all"):  # of several parts, as a motor; of one, as a servo
+        return [bool(part.value) for part in device.all]
+    value = device.value
+    return [bool(one) for one in value] if isinstance(value, tuple) else [bool(value)]

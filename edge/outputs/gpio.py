@@ -1,47 +1,18 @@
-"""gpiozero, and nothing else: real pins or its own mock ones, and the outputs on them."""
+"""gpiozero itself, real pins or its own mock ones: nothing else imports it."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, Literal
 
 from edge.errors import OutputError
-from edge.outputs.kind import Kind
 from edge.platform import is_raspberry_pi
-
-if TYPE_CHECKING:
-    from edge.outputs.apply import Switch
-    from edge.wiring import Wiring
 
 PinKind = Literal["real", "mock"]
 
-
-class Led(Kind, frozen=True):
-    """An LED: on while its label is decided."""
-
-    short: ClassVar[str] = "pin"
-    pin: int
-
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
-        return (self.pin,)
-
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
-        device: Switch = wiring.device(self.pins(), lambda gpiozero: gpiozero.LED(self.pin))
-        return device
-
-
-class Buzzer(Kind, frozen=True):
-    """An active buzzer, which beeps by itself: on while its label is decided."""
-
-    short: ClassVar[str] = "pin"
-    pin: int
-
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
-        return (self.pin,)
-
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
-        device: Switch = wiring.device(self.pins(), lambda gpiozero: gpiozero.Buzzer(self.pin))
-        return device
+OCTAVES = 3
+"""How far from A4 a tone may be, A1 to A7: what a passive buzzer can make heard."""
+MISSING = "gpiozero is missing; on a Pi: sudo apt install python3-gpiozero"
 
 
 def load_gpiozero(kind: PinKind) -> Any:
@@ -57,12 +28,50 @@ def load_gpiozero(kind: PinKind) -> Any:
         import gpiozero  # only when pins are used
         from gpiozero.pins.mock import MockFactory, MockPWMPin
     except ImportError:
-        raise OutputError(
-            "gpiozero is missing; on a Pi: sudo apt install python3-gpiozero"
-        ) from None
+        raise OutputError(MISSING) from None
     if kind == "mock":
         gpiozero.Device.pin_factory = MockFactory(pin_class=MockPWMPin)
+    else:
+        _mend_lgpio(gpiozero)
     return gpiozero
+
+
+def all_off(levels: dict[int, bool], kind: PinKind) -> list[str]:
+    """Drive pins to the level at which what they switch is off; return what went wrong.
+
+    Args:
+        levels: for each BCM pin whether it is off while low.
+        kind: which pins.
+    """
+    try:
+        gpiozero = load_gpiozero(kind)
+    except OutputError as problem:
+        return [str(problem)]
+    wrong = []
+    for pin, active_high in levels.items():
+        try:
+            gpiozero.DigitalOutputDevice(pin, active_high=active_high).close()
+        except Exception as problem:  # the other pins still want switching off  # noqa: BLE001
+            wrong.append(f"pin {pin}: {advice(problem, kind)}")
+    return wrong
+
+
+def frequency(note: str) -> float:
+    """Return the frequency in Hz of a note such as `C4`, `F#4` or `Bb4`.
+
+    Raises:
+        ValueError: it is no note.
+        OverflowError: it is one that a buzzer cannot play.
+        ImportError: there is no gpiozero.
+    """
+    from gpiozero.tones import Tone  # only when there is a melody
+
+    if not Tone.regex.fullmatch(note):
+        raise ValueError(note)
+    tone, middle = Tone.from_note(note), Tone("A4")
+    if not middle.down(12 * OCTAVES) <= tone <= middle.up(12 * OCTAVES):
+        raise OverflowError(note)
+    return float(tone.frequency)
 
 
 def advice(problem: Exception, kind: PinKind) -> str:
@@ -71,8 +80,46 @@ def advice(problem: Exception, kind: PinKind) -> str:
     if kind == "real" and not is_raspberry_pi():
         return f"no GPIO pins here ({text}); on a computer that is no Pi, add --pins mock"
     if "busy" in text.lower() or name == "GPIOPinInUse":
-        return f"a pin is held by another program ({text}); stop that one first"
+        return (
+            f"a pin is held by another program ({text}); stop that one first, "
+            "the service with: sudo systemctl stop handwave"
+        )
     return (
         f"cannot use the GPIO pins ({name}: {text}); on a Pi: sudo apt install python3-lgpio, "
         "and be in the group gpio"
     )
+
+
+def is_lgpio(factory: Any) -> bool:
+    """Return whether a pin factory is the one that a Pi uses."""
+    return type(factory).__name__ == "LGPIOFactory"
+
+
+def _mend_lgpio(gpiozero: Any) -> None:
+    """Do two things on lgpio's pins that gpiozero 2.0.1 does not yet (its #1177 and #1209).
+
+    It claims an output low and then sets its level: a relay that is on while low would click each
+    time. And it cuts pulses to whole per cents: of a servo's 5 to 10 % that leaves six angles.
+    """
+    try:
+        gpiozero.Device.ensure_pin_factory()
+    except Exception:  # noqa: BLE001  (it fails again, with advice, when a pin is taken)
+        return
+    if not is_lgpio(gpiozero.Device.pin_factory):
+        return
+    from gpiozero.pins import lgpio as theirs
+
+    class Pin(theirs.LGPIOPin):  # type: ignore[misc]  # gpiozero has no types
+        _pwm: tuple[float, float] | None  # Hz, per cent
+
+        def output_with_state(self, state: float) -> None:
+            theirs.lgpio.gpio_claim_output(self.factory._handle, self._number, int(bool(state)))  # noqa: SLF001  (gpiozero's own pins do the same)
+
+        def _set_state(self, value: float) -> None:
+            if not self._pwm:
+                super()._set_state(value)
+                return
+            self._pwm = (self._pwm[0], 100 * value)
+            theirs.lgpio.tx_pwm(self.factory._handle, self._number, *self._pwm)  # noqa: SLF001
+
+    gpiozero.Device.pin_factory.pin_class = Pin

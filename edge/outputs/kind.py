@@ -38,6 +38,8 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     shared: ClassVar[bool] = False
     """Whether labels may share its pins, as colours of one RGB LED; else a pin taken twice is an
     error."""
+    alike: ClassVar[tuple[str, ...]] = ()
+    """Settings in which labels that share pins must agree, as they are the device's own."""
     section: ClassVar[type[Section] | None] = None
     """What a table of the kind's own name at the top of `edge.toml` says for all its outputs."""
 
@@ -77,9 +79,20 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 @cache
 def built_in() -> dict[str, type[Kind]]:
     """Return our own kinds by name; what each needs is imported when one is opened."""
-    from edge.outputs import gpio
+    from edge.outputs import mqtt, pins, webhook
 
-    return {"led": gpio.Led, "buzzer": gpio.Buzzer}
+    return {
+        "led": pins.Led,
+        "pwm_led": pins.PwmLed,
+        "rgb_led": pins.RgbLed,
+        "buzzer": pins.Buzzer,
+        "tone": pins.Tone,
+        "servo": pins.Servo,
+        "relay": pins.Relay,
+        "motor": pins.Motor,
+        "mqtt": mqtt.Mqtt,
+        "webhook": webhook.Webhook,
+    }
 
 
 def find_kind(name: str) -> type[Kind] | None:

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import config
-from edge.config import HEADER_PINS, PHYSICAL_TO_BCM, read_config
+from edge.config import read_config
 from edge.errors import ConfigError
+from edge.header import HEADER_PINS, PHYSICAL_TO_BCM
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_an_absolute_model_path_stays_as_it_is(write):
     ("text", "line"),
     [
         ('modle = "m.onnx"', "unknown key 'modle'; did you mean 'model'?"),
-        ("zzz = 1", "unknown key 'zzz'; there is: model, source, when, decide"),
+        ("zzz = 1", "unknown key 'zzz'; there is: model, source, when, decide, camera, button"),
         ("[wen.rock]\nled = 1", "unknown key 'wen'; did you mean 'when'?"),
         ("[when.rock]\nlde = 17", "[when.rock] unknown key 'lde'; did you mean 'led'?"),
         ("[decide]\nenterr = 1", "[decide] unknown key 'enterr'; did you mean 'enter'?"),

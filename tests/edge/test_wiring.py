@@ -10,8 +10,9 @@ import gpiozero
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge.config import HEADER_PINS, read_config
+from edge.config import read_config
 from edge.errors import OutputError
+from edge.header import HEADER_PINS
 from edge.outputs import gpio
 from edge.wiring import Wiring
 
@@ -105,7 +106,7 @@ def test_a_pin_that_is_held_is_one_line_and_frees_the_others(wire, monkeypatch):
 def test_a_pin_library_that_fails_is_one_line(wire, monkeypatch):
     monkeypatch.setattr(gpio, "is_raspberry_pi", lambda: True)
 
-    def fail(_pin):
+    def fail(_pin, **_options):
         raise PermissionError("/dev/gpiochip0\nsecond line")
 
     monkeypatch.setattr(gpiozero, "LED", fail)
