@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +14,23 @@ import numpy as np
 from edge.card import GOLDEN_KEY, TOLERANCE, read_card, unpack_golden
 from edge.errors import ModelError
 from edge.files import read_bounded
+from edge.limits import more_memory
+from edge.seal import check_seal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, RunOptions
 
     from edge.card import Card
     from edge.frame import Frame, Image
 
 MAX_MODEL_BYTES = 200_000_000
+MEMORY, MEMORY_A_BYTE = 500_000_000, 4
+"""Bytes that a model may need to be opened and tried, and that many more for each byte of it."""
+TRIAL_SECONDS = 30.0
+"""How long all golden frames may take: half a second each is usual on the slowest Pi."""
 PAUSE = 1.0
 """Seconds without a frame after which a stream counts as a new one."""
 
@@ -74,15 +84,21 @@ class Classifier:
             missing="no such model; make one with: trainer train DATA",
             error=ModelError,
         )
-        self._session = open_session(content, str(model), threads=threads)
-        metadata = self._metadata()
-        self.card: Card = read_card(metadata, str(model))
-        self.labels = tuple(self.card.labels)
-        self._check_signature()
-        self._outputs = ["probabilities", "novelty", *(["next_state"] if self.card.state else [])]
+        check_seal(content, str(model))
         self._state: NDArray[np.float32] | None = None
         self._time = np.nan
-        self._check_golden(metadata.get(GOLDEN_KEY, ""))
+        self._options: RunOptions | None = None
+        with more_memory(MEMORY + MEMORY_A_BYTE * len(content)):
+            self._session = open_session(content, str(model), threads=threads)
+            metadata = self._metadata()
+            self.card: Card = read_card(metadata, str(model))
+            self.labels = tuple(self.card.labels)
+            self._check_signature()
+            self._outputs = [
+                "probabilities", "novelty", *(["next_state"] if self.card.state else []),
+            ]  # fmt: skip
+            with self._time_limit(TRIAL_SECONDS):
+                self._check_golden(metadata.get(GOLDEN_KEY, ""))
 
     def predict(self, frame: Frame) -> Prediction:
         """Classify one frame, knowing where the last one left off; raises as `run` does.
@@ -113,10 +129,39 @@ class Classifier:
         if state is not None:
             feed["state"] = state
         try:
-            probabilities, novelty, *following = self._session.run(self._outputs, feed)
+            probabilities, number, *following = self._session.run(
+                self._outputs, feed, self._options
+            )
+            novelty = float(number)  # fails where a damaged graph gives more than one
         except Exception as problem:  # noqa: BLE001  (onnxruntime's errors have no other base)
             raise ModelError(f"{self.path}: cannot run: {_first_line(problem)}") from None
-        return probabilities, float(novelty), following[0] if following else None
+        return probabilities, novelty, following[0] if following else None
+
+    @contextmanager
+    def _time_limit(self, seconds: float) -> Iterator[None]:
+        """End what the session runs in the block after so many seconds: a loop may have no end."""
+        from onnxruntime import RunOptions
+
+        options = self._options = RunOptions()
+
+        def end() -> None:
+            options.terminate = True
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except ModelError:
+            if options.terminate:
+                raise ModelError(
+                    f"{self.path}: its golden frames take more than {seconds:g} s here; "
+                    "train it again, with simpler features"
+                ) from None
+            raise
+        finally:
+            timer.cancel()
+            self._options = None
 
     def _metadata(self) -> dict[str, str]:
         try:
@@ -172,6 +217,7 @@ def open_session(model: bytes, where: str, *, threads: int = 1) -> InferenceSess
     import onnxruntime  # slow to load: only when a model is
 
     onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(4)  # of what no session's own logger says
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it would log, we say in one line
     # A model is one file: weights that it wants from other files are looked for where none can be.

@@ -18,6 +18,7 @@ from edge.card import CARD_KEY, GOLDEN_KEY, Card, Golden, pack_golden, write_car
 from edge.classifier import Classifier, open_session
 from edge.errors import PictureError
 from edge.pictures import read_picture
+from edge.seal import seal
 from edge.virtual import LABELS, Scene, draw
 from trainer.calibrate import NOTHING
 from trainer.dataset import keeps_points
@@ -72,7 +73,7 @@ def export(taught: Taught, path: Path) -> Card:
     _attach(model, {CARD_KEY: write_card(card), GOLDEN_KEY: pack_golden(images)})
     onnx.checker.check_model(model, full_check=True)
     # Loaded as the Pi will, before it takes the old one's place.
-    write_whole(model.SerializeToString(), path, error=ExportError, check=Classifier)
+    write_whole(seal(model.SerializeToString()), path, error=ExportError, check=Classifier)
     return card
 
 
