@@ -1,0 +1,207 @@
+"""Webhooks: an HTTP request to somebody's server when a label is decided.
+
+Frames never wait for a server: each has a worker, which tries again for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from edge.errors import OutputError
+from edge.files import read_bounded
+from edge.outputs.kind import Kind
+from edge.outputs.worker import Worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.decider import Decision
+    from edge.outputs.apply import Output
+    from edge.wiring import Wiring
+
+log = logging.getLogger(__name__)
+
+GIVE_UP = 60.0
+"""Seconds after the gesture at which it is too late to be told."""
+FIRST_PAUSE = 1.0
+"""Seconds before the second try; each further pause is twice as long, up to `LONGEST_PAUSE`."""
+LONGEST_PAUSE = 15.0
+PASSING = frozenset({408, 425, 429})
+"""Answers, besides 500 and above, that may be others in a moment."""
+MAX_SECRET_BYTES = 4000
+
+
+class Webhook(Kind, frozen=True):
+    """An HTTP request: who was seen, how surely, when, and by which device, as JSON."""
+
+    short: ClassVar[str] = "url"
+    url: str
+    method: Literal["POST", "PUT", "GET"] = "POST"
+    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+    """How long to wait for the server, to connect and then to answer, at each try."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    secret_file: str | None = None
+    """A file with a token, sent as `Authorization: Bearer ...`; never the token in `edge.toml`."""
+
+    def check(self, folder: Path) -> None:  # noqa: ARG002, D102
+        _check_url(self.url)
+        for name, value in self.headers.items():
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                raise ValueError(f"headers: '{name}' is no header's name")
+            if not re.fullmatch(r"[\t\x20-\x7e]*", value):
+                raise ValueError(f"headers: {name}: plain text of one line, please")
+            if self.secret_file is not None and name.lower() == "authorization":
+                raise ValueError("headers: Authorization comes from secret_file already")
+
+    def open(self, wiring: Wiring) -> Output:  # noqa: D102
+        try:
+            import urllib3  # noqa: F401  (when used; here to say at once that it is not there)
+        except ImportError:
+            raise OutputError(
+                "webhook needs urllib3; in edge's venv: pip install urllib3"
+            ) from None
+        headers = {"User-Agent": "handwave", "Connection": "close", **self.headers}
+        if self.secret_file is not None:
+            headers["Authorization"] = f"Bearer {_secret(wiring.folder / self.secret_file)}"
+        site = _site(urlsplit(self.url))  # one worker a server: a slow one holds up no other
+        return Shot(self, headers, wiring.share(("webhook", site), lambda: Worker("webhook")))
+
+
+class Shot:
+    """One webhook, ready to fire.
+
+    Args:
+        settings: where to and how.
+        headers: all of them.
+        worker: what sends.
+    """
+
+    def __init__(self, settings: Webhook, headers: dict[str, str], worker: Worker) -> None:
+        self._settings, self._headers, self._worker = settings, headers, worker
+        self._device = socket.gethostname()
+        self._site = _site(urlsplit(settings.url))
+
+    def fire(self, decision: Decision) -> None:
+        """Have the request sent soon; returns at once."""
+        body = {
+            "label": decision.label,
+            "confidence": round(decision.confidence, 3),
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "device": self._device,
+        }
+        until = time.monotonic() + GIVE_UP
+        self._worker.do(lambda: self._deliver(msgspec.json.encode(body), until))
+
+    def _deliver(self, body: bytes, until: float) -> None:
+        """Try until it is taken, refused for good, or too late; one line in the log if not."""
+        pause, tries, trouble = FIRST_PAUSE, 0, "no time left: the server is slow"
+        while time.monotonic() < until:
+            tries += 1
+            taken, trouble, asked = self._try(body)
+            if taken:
+                return
+            if asked is None:
+                break
+            # Never later than the end: a server may ask for a day of peace.
+            left = max(until - time.monotonic(), 0)
+            if self._worker.stopping.wait(min(max(pause, asked), left)):
+                return
+            pause = min(2 * pause, LONGEST_PAUSE)
+        log.warning("webhook: %s: %s; gave up after %d tries", self._site, trouble, tries)
+
+    def _try(self, body: bytes) -> tuple[bool, str, float | None]:
+        """Send it once.
+
+        Returns:
+            Whether it was taken; else why not; and how many seconds the server wants to be left
+            alone, None where trying again is no use.
+        """
+        import urllib3
+
+        settings, headers = self._settings, self._headers
+        if settings.method == "GET":
+            body = b""
+        else:
+            headers = {"Content-Type": "application/json", **headers}
+        wait = urllib3.Timeout(connect=settings.seconds, read=settings.seconds)
+        try:
+            # No redirects: they would take our words, and the secret, to where nobody said. What
+            # the server says is not read, as it may be without end; the connection is for once.
+            with urllib3.PoolManager() as pool:
+                answer = pool.request(
+                    settings.method, settings.url, body=body or None, headers=headers,
+                    timeout=wait, retries=False, redirect=False, preload_content=False,
+                )  # fmt: skip
+                answer.close()
+        except urllib3.exceptions.HTTPError as problem:
+            return False, _why(problem), 0.0
+        return _judge(answer)
+
+
+def _judge(answer: Any) -> tuple[bool, str, float | None]:
+    """Return what an answer means, as `_try` does."""
+    status = answer.status
+    if 200 <= status < 300:
+        return True, "", None
+    if 300 <= status < 400:
+        there = _plain(answer.headers.get("Location", "somewhere else"))
+        return False, f"is elsewhere: {there}; write that in edge.toml", None
+    said = f"answered {status} {_plain(answer.reason or '')}".rstrip()
+    if status < 500 and status not in PASSING:
+        return False, said, None
+    asked = answer.headers.get("Retry-After", "")
+    return False, said, float(asked) if re.fullmatch(r"\d{1,6}", asked) else 0.0
+
+
+def _why(problem: Exception) -> str:
+    """Return what went wrong on the way, without urllib3's own names and addresses."""
+    cause = problem.__cause__ or problem
+    name, text = type(problem).__name__, getattr(cause, "strerror", None) or str(cause)
+    if "Timeout" in name:
+        return "no answer in time"
+    return _plain(text) or name
+
+
+def _plain(text: str) -> str:
+    """Return what a stranger wrote as a bit of one line."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:120]
+
+
+def _site(url: SplitResult) -> str:
+    """Return the server's part of a URL, which may be said: the rest may be a secret."""
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _secret(path: Path) -> str:
+    text = read_bounded(
+        path, MAX_SECRET_BYTES, what="secret",
+        missing="no such file; write the secret into it, and nothing else", error=OutputError,
+    )  # fmt: skip
+    if path.stat().st_mode & 0o007:
+        log.warning("webhook: everybody on this machine may read %s; chmod o= %s", path, path)
+    secret = text.decode("ascii", "replace").rstrip("\r\n")
+    if not re.fullmatch(r"[\x21-\x7e]+", secret):
+        raise OutputError(f"{path}: not one line of plain letters, so no secret")
+    return secret
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port  # noqa: F841  (a ValueError where it is none)
+    except ValueError as problem:
+        raise ValueError(f"url: {problem}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("url: must begin with http:// or https:// and a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("url: no user and password in it; use secret_file")
+    if not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise ValueError("url: only plain letters; write others, and blanks, as %20 and the like")
