@@ -43,6 +43,13 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames, oldest first, until the source ends or is closed."""
 
+    def now(self) -> float | None:
+        """Return the time now on the clock of its frames; None where that means nothing.
+
+        `source.now() - frame.time` is how long ago a frame was taken.
+        """
+        return None
+
     def close(self) -> None:  # noqa: B027  (a source without hardware has nothing to do)
         """Let go of the hardware or file; closing twice is fine."""
 

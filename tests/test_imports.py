@@ -13,9 +13,16 @@ ROOT = Path(__file__).parents[1]
 FORBIDDEN = {"edge": {"trainer", "deploy"}, "trainer": {"deploy"}, "deploy": {"trainer"}}
 AT_ONCE = {"numpy", "msgspec", "click"}
 """What `import edge` and its modules may load of others' packages."""
-WHEN_USED = {"PIL", "cv2", "onnxruntime", "gpiozero", "picamera2"}
+WHEN_USED = {
+    "PIL", "cv2", "onnxruntime", "gpiozero", "colorzero", "picamera2", "libcamera",
+    "paho", "urllib3",
+}  # fmt: skip
 """What `edge` may import of others' packages, but only inside functions."""
-HARDWARE = {"picamera2": "edge/camera.py", "gpiozero": "edge/outputs/gpio.py"}
+HARDWARE = {
+    "picamera2": "edge/camera.py",
+    "libcamera": "edge/camera.py",
+    "gpiozero": "edge/outputs/gpio.py",
+}
 
 
 def files(package):
