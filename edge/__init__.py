@@ -20,9 +20,10 @@ from edge.errors import (
 )
 from edge.frame import Frame, Source
 from edge.outputs import Outputs
-from edge.sources import Folder, Video, Webcam, open_source
+from edge.sources import Folder, Video, open_source
 from edge.virtual import Virtual
 from edge.watch import watch
+from edge.webcam import Webcam
 
 __all__ = [
     "BACKGROUND",

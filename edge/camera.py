@@ -291,8 +291,7 @@ def _controls(
     known: dict[str, Any], settings: CameraSettings, taken: card.Camera | None
 ) -> dict[str, Any]:
     """Return what to set, of what this camera knows; and say in one line what it does not."""
-    balance = settings.white_balance or (taken and taken.white_balance) or "auto"
-    exposure = settings.exposure or (taken and taken.exposure) or "auto"
+    balance, exposure = settings.light(taken)
     period = 1 / settings.rate
     controls: dict[str, Any] = {}
     missing = []

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from edge.button import ButtonSettings
-from edge.card import BACKGROUND, WHITE_BALANCES, no_such_class
+from edge.card import BACKGROUND, WHITE_BALANCES, Camera, no_such_class
 from edge.errors import ConfigError, did_you_mean
 from edge.files import read_bounded
 from edge.header import check_pins
@@ -64,6 +64,13 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """`auto`, a kind of light, or gains `[red, blue]`; None: as the model's pictures had it."""
     exposure: str | float | None = None
     """`auto`, or seconds; None: as the model's pictures had it."""
+
+    def light(self, taken: Camera | None) -> tuple[str | tuple[float, float], str | float]:
+        """Return white balance and exposure: what is set here, else as the pictures were taken."""
+        balance, exposure = self.white_balance, self.exposure
+        if taken is not None:
+            balance, exposure = balance or taken.white_balance, exposure or taken.exposure
+        return balance or "auto", exposure or "auto"
 
 
 class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
-import time
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from edge.config import CameraSettings
 from edge.errors import PictureError, SourceError
 from edge.frame import Frame, Source
 from edge.pictures import find_pictures, read_picture
 from edge.platform import is_raspberry_pi
+from edge.webcam import Webcam, open_capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edge import card
     from edge.frame import Image
 
 log = logging.getLogger(__name__)
@@ -84,43 +83,7 @@ class Folder(Source):
         self._open = False
 
 
-class _Capture(Source):
-    """What OpenCV reads frame by frame."""
-
-    _capture: Any = None
-
-    def _open_capture(self, what: str | int, problem: str) -> None:
-        try:
-            import cv2  # large, and not on the Pi
-        except ImportError:
-            raise SourceError(
-                "OpenCV is missing; pip install 'handwave[laptop]', or on a Pi: "
-                "sudo apt install python3-opencv"
-            ) from None
-        # It and its FFmpeg print lines of their own otherwise; what is wrong, we say.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        self._capture = cv2.VideoCapture(what)
-        if not self._capture.isOpened():
-            self.close()
-            raise SourceError(problem)
-
-    def _read(self) -> Image | None:
-        """Return the next picture, RGB, or None at the end."""
-        good, bgr = self._capture.read() if self._capture is not None else (False, None)
-        if not good or bgr is None:
-            return None
-        rgb: Image = np.ascontiguousarray(bgr[..., ::-1])
-        return rgb
-
-    def close(self) -> None:
-        """Let go of the camera or file; closing twice is fine."""
-        capture, self._capture = self._capture, None
-        if capture is not None:
-            capture.release()
-
-
-class Video(_Capture):
+class Video(Source):
     """A video file, frame by frame, each with its time in the film.
 
     Args:
@@ -136,49 +99,28 @@ class Video(_Capture):
         if not _is_file(path):
             raise SourceError(f"{path}: no such file; a source is {FORMS}")
         self._path = path
-        self._open_capture(str(path), f"{path}: not a video that can be read here")
+        self._capture: Any = open_capture(str(path), f"{path}: not a video that can be read here")
 
     def __iter__(self) -> Iterator[Frame]:
         import cv2
 
         rate = self._capture.get(cv2.CAP_PROP_FPS) if self._capture is not None else 0
         for number in count():
-            image = self._read()
-            if image is None and number == 0 and self._capture is not None:
-                raise SourceError(f"{self._path}: not one frame of a video in it can be read")
-            if image is None:
+            if self._capture is None:
                 return
+            good, bgr = self._capture.read()
+            if not good and number == 0:
+                raise SourceError(f"{self._path}: not one frame of a video in it can be read")
+            if not good:
+                return
+            image: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
             yield Frame(image, number / (rate if rate > 0 else 25.0), name=f"frame {number}")
 
-
-class Webcam(_Capture):
-    """A USB webcam or a laptop's own camera.
-
-    Args:
-        number: which one, from 0.
-        size: `(width, height)` to ask for, pixels; the camera gives the nearest it has.
-
-    Raises:
-        SourceError: not there, busy, or it stopped giving frames.
-    """
-
-    def __init__(self, number: int = 0, size: tuple[int, int] = (640, 480)) -> None:
-        self._name = f"webcam:{number}"
-        self._open_capture(
-            number, f"{self._name}: no such camera, or another program has it; try webcam:1"
-        )
-        import cv2
-
-        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
-        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # newest frame wins
-
-    def __iter__(self) -> Iterator[Frame]:
-        while self._capture is not None:
-            image = self._read()
-            if image is None:
-                raise SourceError(f"{self._name}: stopped giving frames; is it still plugged in?")
-            yield Frame(image, time.monotonic())
+    def close(self) -> None:
+        """Let go of the file; closing twice is fine."""
+        capture, self._capture = self._capture, None
+        if capture is not None:
+            capture.release()
 
 
 def _is_folder(path: str | Path) -> bool:
@@ -206,7 +148,12 @@ def default_source() -> str:
 
 
 def open_source(
-    name: str | None = None, *, size: tuple[int, int] = (640, 480), paced: bool = True
+    name: str | None = None,
+    *,
+    size: tuple[int, int] = (640, 480),
+    paced: bool = True,
+    camera: CameraSettings = CameraSettings(),  # noqa: B008  (it is frozen)
+    taken: card.Camera | None = None,
 ) -> Source:
     """Open the source that a command line names.
 
@@ -215,6 +162,8 @@ def open_source(
             this machine's own.
         size: `(width, height)` to ask a camera for, pixels.
         paced: whether drawn frames come in real time, or as fast as they are taken.
+        camera: how a camera is mounted and set, `[camera]` of `edge.toml`.
+        taken: how the model's pictures were taken, its card's `camera`; `camera` goes before it.
 
     Raises:
         SourceError: no such source, or it cannot be opened.
@@ -224,9 +173,9 @@ def open_source(
     if name == "pi":
         from edge.camera import Camera  # each source's libraries only when used
 
-        return Camera(size)
+        return Camera(size, settings=camera, taken=taken)
     if kind == "webcam" and re.fullmatch(r"\d{0,2}", rest):  # to OpenCV 200 is another driver's 0
-        return Webcam(int(rest or 0), size)
+        return Webcam(int(rest or 0), size, settings=camera, taken=taken)
     if kind == "virtual" and re.fullmatch(r"\d{0,18}", rest):
         from edge.virtual import Virtual
 

@@ -413,8 +413,8 @@ def test_what_the_camera_cannot_set_is_one_warning(sensor, caplog):
         assert sensor.started_with == {}
     (message,) = caplog.messages
     assert message == (
-        "this camera cannot set exposure 0.005 s, white balance cloudy, focus 2.0; going on with its "
-        "own"
+        "this camera cannot set exposure 0.005 s, white balance cloudy, focus 2.0; going on with "
+        "its own"
     )
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge import sources
+from edge import card, sources
+from edge.config import CameraSettings
 from edge.errors import SourceError
-from edge.sources import Folder, Video, Webcam, default_source, open_source
+from edge.sources import Folder, Video, default_source, open_source
 from edge.virtual import Virtual
 
 
@@ -167,68 +168,17 @@ def test_a_missing_video_is_one_line(tmp_path):
         Video(tmp_path)
 
 
-# --- Webcam
-
-
-def test_a_webcam_that_is_not_there_is_one_line():
-    with pytest.raises(SourceError, match=r"webcam:97: no such camera, or another program has it"):
-        Webcam(97)
-
-
-class Capture:
-    """cv2.VideoCapture of a camera that gives two frames and is then pulled out."""
-
-    def __init__(self, what):
-        self.left, self.settings, self.released = 2, {}, False
-
-    def isOpened(self):  # noqa: N802
-        return True
-
-    def set(self, what, value):
-        self.settings[what] = value
-        return True
-
-    def read(self):
-        self.left -= 1
-        if self.left < 0:
-            return False, None
-        return True, np.full((2, 3, 3), (1, 2, 3), np.uint8)
-
-    def release(self):
-        self.released = True
-
-
-def test_a_webcam_gives_rgb_and_says_when_it_is_pulled_out(monkeypatch):
-    monkeypatch.setattr(cv2, "VideoCapture", Capture)
-    webcam = Webcam(3, (320, 240))
-    capture = webcam._capture
-    assert capture.settings == {
-        cv2.CAP_PROP_FRAME_WIDTH: 320,
-        cv2.CAP_PROP_FRAME_HEIGHT: 240,
-        cv2.CAP_PROP_BUFFERSIZE: 1,
-    }
-    frames = iter(webcam)
-    one, two = next(frames), next(frames)
-    assert one.image[0, 0].tolist() == [3, 2, 1]
-    assert two.time >= one.time
-    with pytest.raises(SourceError, match="webcam:3: stopped giving frames; is it still plugged"):
-        next(frames)
-    webcam.close()
-    assert capture.released
-    assert list(webcam) == []
-
-
 # --- Words
 
 
 def test_every_word_opens_its_source(tmp_path, film, monkeypatch):
-    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    monkeypatch.setattr(sources, "Webcam", lambda number, size, **how: ("webcam", number, size))
     folder = put(tmp_path / "clips", "1.png")
     assert isinstance(open_source(str(folder)), Folder)
     assert isinstance(open_source(str(film)), Video)
-    assert isinstance(open_source("webcam"), Webcam)
-    assert isinstance(open_source("webcam:"), Webcam)
-    assert open_source("webcam:12")._name == "webcam:12"
+    assert open_source("webcam") == ("webcam", 0, (640, 480))
+    assert open_source("webcam:", size=(64, 48)) == ("webcam", 0, (64, 48))
+    assert open_source("webcam:12") == ("webcam", 12, (640, 480))
     drawn = open_source("virtual:7", size=(64, 48), paced=False)
     assert isinstance(drawn, Virtual)
     assert not drawn.paced
@@ -282,6 +232,20 @@ def test_the_default_is_this_machines_camera(monkeypatch, tmp_path, pi, video, e
 def test_a_mac_has_a_camera(monkeypatch):
     monkeypatch.setattr(sources.sys, "platform", "darwin")
     assert default_source() == "webcam:0"
+
+
+def test_a_webcam_is_told_how_it_is_mounted_and_how_the_pictures_were_taken(monkeypatch):
+    told = {}
+    monkeypatch.setattr(sources, "Webcam", lambda number, size, **how: told.update(how))
+    settings, taken = CameraSettings(rotation=90), card.Camera(size=(64, 48))
+    open_source("webcam:1", camera=settings, taken=taken)
+    assert told == {"settings": settings, "taken": taken}
+
+
+def test_a_recording_has_no_now(tmp_path, film):
+    assert Folder(put(tmp_path / "clips", "1.png")).now() is None
+    with Video(film) as video:
+        assert video.now() is None
 
 
 def test_no_word_at_all_opens_the_default(monkeypatch):
