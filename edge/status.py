@@ -137,6 +137,7 @@ class Status:
         now = clock()
         self._started = self._state_since = self._label_since = now
         self._written = self._looked = -math.inf
+        self._written_state = ""
         self._state = "starting"
         self._label: str | None = None
         self._confidence: float | None = None
@@ -211,11 +212,16 @@ class Status:
         return found
 
     def write(self) -> None:
-        """Write the report to the file, whole or not at all, at most once a second."""
+        """Write the report to the file, whole or not at all.
+
+        At most once a second, and at once when the state is another.
+        """
         now = self._clock()
-        if self._path is None or now - self._written < SECOND:
+        if self._path is None:
             return
-        self._written = now
+        if now - self._written < SECOND and self._state == self._written_state:
+            return
+        self._written, self._written_state = now, self._state
         new = self._path.with_suffix(".new")
         try:
             new.write_bytes(msgspec.json.encode(self.report()))

@@ -21,8 +21,9 @@ from edge.status import Report
 STATUS_FILE = "/run/handwave/status.json"
 UNIT = "handwave.service"
 MAX_BYTES = 64_000
-STALE = 10.0
-"""Seconds after which a service that writes each second has fallen silent."""
+STALE = 30.0
+"""Seconds after which a service has fallen silent, as for systemd's watchdog: it writes each second
+while frames come, and each time it looks for a camera that is not there."""
 
 
 class Unit(msgspec.Struct, frozen=True):
