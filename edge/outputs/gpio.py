@@ -56,8 +56,10 @@ def all_off(levels: dict[int, bool], kind: PinKind) -> list[str]:
     return wrong
 
 
-def frequency(note: str) -> float:
-    """Return the frequency in Hz of a note such as `C4`, `F#4` or `Bb4`.
+def find_tone(note: str) -> float:
+    """Return a note such as `C4`, `F#4` or `Bb4` as gpiozero's Tone: a float, its frequency in Hz.
+
+    A plain float would not do: below 128 gpiozero takes that for the number of a MIDI note.
 
     Raises:
         ValueError: it is no note.
@@ -71,7 +73,8 @@ def frequency(note: str) -> float:
     tone, middle = Tone.from_note(note), Tone("A4")
     if not middle.down(12 * OCTAVES) <= tone <= middle.up(12 * OCTAVES):
         raise OverflowError(note)
-    return float(tone.frequency)
+    found: float = tone
+    return found
 
 
 def advice(problem: Exception, kind: PinKind) -> str:
@@ -96,10 +99,11 @@ def is_lgpio(factory: Any) -> bool:
 
 
 def _mend_lgpio(gpiozero: Any) -> None:
-    """Do two things on lgpio's pins that gpiozero 2.0.1 does not yet (its #1177 and #1209).
+    """Do three things on lgpio's pins that gpiozero 2.0.1 does not (its #1177 and #1209).
 
     It claims an output low and then sets its level: a relay that is on while low would click each
-    time. And it cuts pulses to whole per cents: of a servo's 5 to 10 % that leaves six angles.
+    time. It cuts pulses to whole per cents: of a servo's 5 to 10 % that leaves six angles. And it
+    stops pulses in their middle, which leaves a buzzer's pin high every other time.
     """
     try:
         gpiozero.Device.ensure_pin_factory()
@@ -109,17 +113,25 @@ def _mend_lgpio(gpiozero: Any) -> None:
         return
     from gpiozero.pins import lgpio as theirs
 
+    lgpio = theirs.lgpio
+
     class Pin(theirs.LGPIOPin):  # type: ignore[misc]  # gpiozero has no types
         _pwm: tuple[float, float] | None  # Hz, per cent
 
         def output_with_state(self, state: float) -> None:
-            theirs.lgpio.gpio_claim_output(self.factory._handle, self._number, int(bool(state)))  # noqa: SLF001  (gpiozero's own pins do the same)
+            lgpio.gpio_claim_output(self.factory._handle, self._number, int(bool(state)))  # noqa: SLF001
 
         def _set_state(self, value: float) -> None:
             if not self._pwm:
                 super()._set_state(value)
                 return
             self._pwm = (self._pwm[0], 100 * value)
-            theirs.lgpio.tx_pwm(self.factory._handle, self._number, *self._pwm)  # noqa: SLF001
+            lgpio.tx_pwm(self.factory._handle, self._number, *self._pwm)  # noqa: SLF001
+
+        def _set_frequency(self, value: float | None) -> None:
+            before = self._pwm
+            super()._set_frequency(value)
+            if before and not self._pwm:  # all on stays on: that is off for what is on while low
+                lgpio.gpio_write(self.factory._handle, self._number, int(before[1] == 100))  # noqa: SLF001
 
     gpiozero.Device.pin_factory.pin_class = Pin

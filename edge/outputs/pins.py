@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from edge.outputs.gpio import MISSING, OCTAVES, frequency, is_lgpio
+from edge.outputs.gpio import MISSING, OCTAVES, find_tone, is_lgpio
 from edge.outputs.kind import Kind
 
 if TYPE_CHECKING:
@@ -329,7 +329,7 @@ class _Brightness:
 
 
 Note: TypeAlias = "tuple[float | None, float]"
-"""A frequency in Hz, or None for silence, and its seconds."""
+"""A tone, or None for silence, and its seconds."""
 
 
 class _Player:
@@ -451,7 +451,7 @@ def _read_note(word: str, beat: float) -> Note:
     name, colon, length = word.partition(":")
     try:
         beats = float(length) if colon else 1.0
-        tone = None if name == "-" else frequency(name)
+        tone = None if name == "-" else find_tone(name)
     except ImportError:
         raise ValueError(MISSING) from None
     except OverflowError:

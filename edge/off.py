@@ -1,0 +1,54 @@
+"""`edge off`: every pin to its off level, when what should have done that was killed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge.config import read_config, read_outputs_anyway
+from edge.console import Command, complain
+from edge.errors import HandwaveError, OutputError
+from edge.header import HEADER_PINS
+from edge.outputs.gpio import all_off
+from edge.platform import is_raspberry_pi
+
+if TYPE_CHECKING:
+    from edge.outputs.gpio import PinKind
+
+
+@click.command("off", cls=Command, epilog="Example: edge off --config edge.toml --pins mock")
+@click.option(
+    "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
+)
+@click.option(
+    "--pins",
+    type=click.Choice(["real", "mock"]),
+    help="The header's pins, or gpiozero's mock ones.  [default: real on a Pi]",
+)
+def off(*, config_path: str, pins: PinKind | None) -> None:
+    """Switch off every pin that edge.toml names, after an `edge run` that was killed.
+
+    Of a broken edge.toml it takes what can be read, and ends with exit code 1.
+    """
+    well = True
+    try:
+        outputs = read_config(config_path).outputs()
+    except HandwaveError as problem:
+        complain(problem)
+        well, outputs = False, read_outputs_anyway(Path(config_path))
+    levels = {
+        pin: getattr(output, "active_high", True)
+        for _, _, output in outputs
+        for pin in output.pins()
+        if pin in HEADER_PINS
+    }
+    wrong = all_off(levels, pins or ("real" if is_raspberry_pi() else "mock"))
+    for line in wrong:
+        complain(OutputError(line))
+    if not wrong:
+        click.echo(f"off: {', '.join(f'GPIO{pin}' for pin in levels) or 'there are no pins'}")
+    if wrong or not well:
+        sys.exit(1)

@@ -1,0 +1,101 @@
+"""`edge wiggle`: each output in turn, for the person with the soldering iron."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from edge.config import Config, read_config
+from edge.console import Command, complain
+from edge.decider import Decision
+from edge.errors import ConfigError, HandwaveError, OutputError, did_you_mean
+from edge.header import describe, draw
+from edge.outputs.apply import Outputs
+from edge.platform import is_raspberry_pi
+from edge.service import until_stopped
+from edge.wiring import Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.outputs.gpio import PinKind
+    from edge.outputs.kind import Kind
+
+
+@click.command("wiggle", cls=Command, epilog="Example: edge wiggle --pins mock rock buzzer")
+@click.option(
+    "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
+)
+@click.option(
+    "--pins",
+    type=click.Choice(["real", "mock"]),
+    help="The header's pins, or gpiozero's mock ones.  [default: real on a Pi]",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.0, 60.0), default=1.0, show_default=True,
+    help="How long each is on.",
+)  # fmt: skip
+@click.argument("words", metavar="[LABEL or KIND]...", nargs=-1)
+def wiggle(
+    *, config_path: str, pins: PinKind | None, seconds: float, words: tuple[str, ...]
+) -> None:
+    """Try each output in turn, or those of a LABEL or KIND; needs no model and no camera.
+
+    Ctrl-C ends it, with everything off.
+    """
+    kind: PinKind = pins or ("real" if is_raspberry_pi() else "mock")
+    config = read_config(config_path)
+    outputs = _choose(config, words)
+    notes = {
+        pin: f"[when.{label}] {name}" for label, name, output in outputs for pin in output.pins()
+    }
+    if notes:
+        click.echo(draw(notes))
+    done: list[bool] = []
+    with until_stopped():
+        for one in outputs:
+            done.append(_try(config, one, kind, seconds))  # noqa: PERF401  (Ctrl-C keeps those done)
+    click.echo(f"{sum(done)} of {len(outputs)} outputs did as they were told; all are off")
+    if not all(done):
+        sys.exit(1)
+
+
+def _choose(config: Config, words: Sequence[str]) -> list[tuple[str, str, Kind]]:
+    """Return the outputs of these labels or kinds; all of them for no words."""
+    known = {word: None for label, name, _ in config.outputs() for word in (label, name)}
+    if not known:
+        raise ConfigError(f"{config.path}: no label does anything yet; docs/wiring.md shows how")
+    for word in words:
+        if word not in known:
+            hint = did_you_mean(word, known)
+            raise ConfigError(f"{config.path}: nothing to try for '{word}'{hint}")
+    return [one for one in config.outputs() if not words or one[0] in words or one[1] in words]
+
+
+def _try(config: Config, one: tuple[str, str, Kind], pins: PinKind, seconds: float) -> bool:
+    """Do what the device does at a gesture, for this one output; return whether it went well."""
+    label, name, output = one
+    where = f"[when.{label}] {name}"
+    click.echo(f"{where}: {describe(output.pins()) or 'no pins'}")
+    alone = msgspec.structs.replace(
+        config,
+        when={label: {name: [output]}},
+        sections={key: it for key, it in config.sections.items() if key == name},
+    )
+    try:
+        with Wiring(alone, pins) as wiring, Outputs(wiring.when, wiring.observers) as outputs:
+            outputs.apply(_decision(label))
+            time.sleep(seconds)
+            outputs.apply(_decision(None))
+            return not outputs.failures
+    except HandwaveError as problem:  # the others still want trying
+        complain(OutputError(f"{where}: {problem}", picture=problem.picture))
+        return False
+
+
+def _decision(label: str | None) -> Decision:
+    return Decision(label=label, confidence=1.0, since=0.0, time=0.0, changed=True)

@@ -1,0 +1,145 @@
+"""`edge wiggle`: each output in turn, by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import gpiozero
+import pytest
+from click.testing import CliRunner
+
+from edge import wiggle as module
+from edge.console import Group
+from edge.outputs import kind as kinds
+from edge.outputs.kind import Kind
+
+TOML = (
+    "[when.rock]\nled = 17\nbuzzer = { pin = 22, beeps = 1 }\n"
+    "[when.palm]\nled = 27\ntone = { pin = 23, tempo = 1000 }\n"
+)
+
+
+@pytest.fixture
+def wiggle(tmp_path, monkeypatch):
+    """Run `edge wiggle` on an edge.toml; what each output did is in `.seen`."""
+    group = Group("edge")
+    group.add_command(module.wiggle)
+    seen = []
+
+    def look(_seconds):
+        factory = gpiozero.Device.pin_factory
+        pins = factory.pins.values() if factory else ()
+        seen.append({pin._number for pin in pins if pin.function == "output"})
+
+    def run(*words, text=TOML):
+        (tmp_path / "edge.toml").write_text(text)
+        arguments = ["wiggle", "--config", str(tmp_path / "edge.toml"), "--pins", "mock", *words]
+        done = CliRunner().invoke(group, arguments, prog_name="edge")
+        return SimpleNamespace(
+            code=done.exit_code, out=done.stdout, err=done.stderr.splitlines(), seen=seen
+        )
+
+    monkeypatch.setattr(module.time, "sleep", look)
+    return run
+
+
+def test_each_output_is_tried_by_itself_in_the_order_of_the_file(wiggle):
+    done = wiggle()
+    assert (done.code, done.err) == (0, [])
+    assert done.out.splitlines()[20:] == [
+        "[when.rock] led: GPIO17 (place 11)",
+        "[when.rock] buzzer: GPIO22 (place 15)",
+        "[when.palm] led: GPIO27 (place 13)",
+        "[when.palm] tone: GPIO23 (place 16)",
+        "4 of 4 outputs did as they were told; all are off",
+    ]
+    assert done.seen == [{17}, {22}, {27}, {23}]
+
+
+def test_the_header_is_drawn_first_with_what_will_be_tried(wiggle):
+    lines = wiggle("rock").out.splitlines()[:20]
+    assert "[when.rock] led --- GPIO17 (11)" in lines[5]
+    assert not any("palm" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        (["rock"], [{17}, {22}]),
+        (["led"], [{17}, {27}]),
+        (["tone", "rock"], [{17}, {22}, {23}]),
+    ],
+)
+def test_labels_and_kinds_choose(wiggle, words, seen):
+    assert wiggle(*words).seen == seen
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "line"),
+    [
+        (["rok"], TOML, "nothing to try for 'rok'; did you mean 'rock'?"),
+        (["zzz"], TOML, "nothing to try for 'zzz'; there is: rock, led, buzzer, palm, tone"),
+        ([], "[when.rock]\n", "no label does anything yet; docs/wiring.md shows how"),
+        (["led"], "", "no label does anything yet; docs/wiring.md shows how"),
+    ],
+)
+def test_what_cannot_be_tried_is_one_line(wiggle, words, text, line):
+    done = wiggle(*words, text=text)
+    assert done.code == 1
+    assert [one.partition("edge.toml: ")[2] for one in done.err] == [line]
+
+
+class Broken(Kind, frozen=True):
+    """One that cannot be opened, or not be switched on."""
+
+    short = "when"
+    when: str
+
+    def open(self, _wiring):
+        if self.when == "open":
+            raise OSError("no such thing")
+        return SimpleNamespace(on=lambda: 1 / 0, off=lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("when", "line"),
+    [
+        ("open", "edge: [when.palm] broken: [when.palm] broken: no such thing"),
+        ("on", "edge: output of 'palm' failed: division by zero"),
+    ],
+)
+def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, when, line):
+    real = kinds.built_in()
+    monkeypatch.setattr(kinds, "built_in", lambda: {**real, "broken": Broken})
+    done = wiggle(text=f'[when.palm]\nbroken = "{when}"\n[when.rock]\nled = 17\n')
+    assert done.code == 1
+    assert done.err == [line]
+    assert "[when.palm] broken: no pins" in done.out
+    assert done.out.splitlines()[-1] == "1 of 2 outputs did as they were told; all are off"
+    assert done.seen[-1] == {17}
+
+
+def test_ctrl_c_ends_it_with_everything_off(tmp_path):
+    (tmp_path / "edge.toml").write_text(TOML)
+    code = (
+        "import gpiozero\nfrom edge.wiggle import wiggle\n"
+        "on = gpiozero.LED.on\n"
+        "gpiozero.LED.on = lambda led: (on(led), print('lit'))\n"
+        "try: wiggle(['--pins', 'mock', '--seconds', '60'])\n"
+        "except SystemExit as end: print(end.code)\n"
+        "print([pin.state for pin in gpiozero.Device.pin_factory.pins.values()])\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-u", "-W", "error", "-c", code],
+        stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(module.__file__).rpartition("/edge/")[0]},
+    )  # fmt: skip
+    while running.stdout.readline() != "lit\n":
+        pass
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=60)
+    assert out.splitlines() == ["0 of 4 outputs did as they were told; all are off", "0", "[0.0]"]
