@@ -39,6 +39,8 @@ MOST = 16
 """Connections at once; a further one takes the place of the one that has waited longest."""
 PATIENCE = 10.0
 """Seconds after which a connection is closed, however slow the other side is."""
+WAKE = 0.25
+"""Seconds between two looks for such connections, and for the end."""
 PERIOD = 0.09
 """Seconds between two looks: about ten a second."""
 INTEREST = 2.0
@@ -88,7 +90,7 @@ class Page:
         self._html = {name: _read(name) for name in ("page.html", "token.html")}
         self._server = _listen(self, Guard(host, token), host, port)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.25,), name="handwave page", daemon=True
+            target=self._server.serve_forever, args=(WAKE,), name="handwave page", daemon=True
         )
         self._thread.start()
 
@@ -192,7 +194,7 @@ class _Server(ThreadingHTTPServer):
     """A thread a connection, of which there are few, and none for long."""
 
     daemon_threads = True
-    request_queue_size = 2 * MOST
+    request_queue_size = 64
 
     def __init__(self, page: Page, guard: Guard, address: tuple[str, int]) -> None:
         self.page, self.guard = page, guard
@@ -251,8 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: _Server
     timeout = PATIENCE
-    error_content_type = TEXT
-    error_message_format = "%(message)s\n"
+    default_request_version = "HTTP/1.0"  # so that nonsense, too, is answered with a status
 
     def do_GET(self) -> None:
         """Answer."""
@@ -287,6 +288,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in SAFE:
             self.send_header(name, value)
         super().end_headers()
+
+    def send_error(self, code: int, *_: object) -> None:
+        """Answer nonsense, without repeating it as the library would."""
+        self._send(*_plain(code, HTTPStatus(code).phrase.lower()))
 
     def log_message(self, *_: object) -> None:
         """Log nothing: the journal is for what matters, and the address may hold the token."""
