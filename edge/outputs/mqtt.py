@@ -314,7 +314,9 @@ class Post:
         """Wait for the next message, and since when it has waited if it fires; None is the end."""
         with self._news:
             while True:
-                if self._linked and self._due:
+                # States first, as Home Assistant must know us before our events; at the end they
+                # are last, as nothing comes after a goodbye.
+                if self._linked and self._due and not (self._closing and self._fired):
                     return None, self._due.pop(next(iter(self._due)))
                 if self._linked and self._fired:
                     at, message = self._fired.popleft()
@@ -382,7 +384,7 @@ class Post:
 
     def _say(self, text: str) -> None:
         """Log what is wrong, once: a device that stands alone tries for days."""
-        if text != self._said:
+        if text != self._said and not self._closing:
             log.warning("mqtt: %s", text)
         self._said = text
 

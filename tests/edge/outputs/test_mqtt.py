@@ -38,6 +38,13 @@ def decision(label, confidence=0.9, *, changed=True):
     return Decision(label, confidence, 0.0, 0.0, changed)
 
 
+def wait_until(true):
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 class Broker:
     """mosquitto on a port of its own, which forgets everything when it ends."""
 
@@ -413,12 +420,12 @@ def test_what_fired_too_long_ago_is_not_sent(broker, wire, listen, monkeypatch):
     broker.start()
     ear = listen(broker.port)
     ear.until(f"{HERE}/state", state("rock", 0.9))
-    ear.until(f"{HERE}/status", "online")
+    post = mqtt.post(wiring.section("mqtt"), wiring)
+    wait_until(lambda: post.waiting == 0)
     monkeypatch.setattr(mqtt, "LATE", 60.0)
     outputs.apply(decision("palm"))
     ear.until("gong", "ON")
     assert ear.on("bell") == []
-    assert mqtt.post(wiring.section("mqtt"), wiring).waiting == 0
 
 
 def test_a_broker_that_does_not_answer_keeps_no_frame_and_no_end(tmp_path, wire):
@@ -460,9 +467,7 @@ def test_two_devices_of_one_name_are_told_so_once(broker, wire, listen, caplog):
     wire(settings(broker.port))
     ear.until(f"{HERE}/status", "online")
     wire(settings(broker.port))
-    end = time.monotonic() + PATIENCE
-    while len(ear.on(f"{HERE}/status")) < 8 and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_until(lambda: len(ear.on(f"{HERE}/status")) >= 8)
     told = [line for line in caplog.messages if "named 'Kitchen Pi' too" in line]
     assert len(told) == len(caplog.messages) <= 2, "each of the two says it once"
 
@@ -534,20 +539,20 @@ def sealed(tmp_path):
 def test_over_tls_with_the_certificate_that_the_user_trusts(sealed, wire, tmp_path):
     _, wiring = wire(settings(sealed.port, 'ca_file = "ca.pem"'))
     post = mqtt.post(wiring.section("mqtt"), wiring)
-    end = time.monotonic() + PATIENCE
-    while (post.waiting or not post._linked) and time.monotonic() < end:
-        time.sleep(0.01)
-    assert post._linked
-    assert post.waiting == 0
+    wait_until(lambda: post._linked and post.waiting == 0)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")  # paho leaves it to
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python to close
 def test_a_broker_that_nobody_vouches_for_is_told_nothing(sealed, wire, caplog):
     _, wiring = wire(settings(sealed.port, "tls = true"))
-    end = time.monotonic() + PATIENCE
-    while not caplog.messages and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_until(lambda: caplog.messages)
     assert "certificate verify failed" in caplog.messages[0]
     assert not mqtt.post(wiring.section("mqtt"), wiring)._linked
+    wiring.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("paho-mqtt-client-handwave"):
+            thread.join(PATIENCE)
 
 
 # --- What is wrong in edge.toml
