@@ -57,6 +57,10 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             ValueError: what is wrong, and what to do.
         """
 
+    def files(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the files it names, relative to `edge.toml`'s folder: a push takes them along."""
+        return ()
+
     def open(self, wiring: Wiring) -> Output:
         """Take the hardware; return a switch, which follows its label, or what fires once.
 
@@ -71,6 +75,17 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings that all outputs of a kind share: a table at the top of `edge.toml`."""
 
+    def check(self, folder: Path) -> None:
+        """Check what types cannot, as a `Kind` does.
+
+        Raises:
+            ValueError: what is wrong, and what to do.
+        """
+
+    def files(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002
+        """Return the files it names, as a `Kind` does."""
+        return ()
+
     def open(self, _wiring: Wiring) -> Observer | None:
         """Return what is told of every decision, whichever label; None where nothing is."""
         return None
@@ -79,7 +94,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 @cache
 def built_in() -> dict[str, type[Kind]]:
     """Return our own kinds by name; what each needs is imported when one is opened."""
-    from edge.outputs import mqtt, pins, webhook
+    from edge.outputs import command, mqtt, pins, screen, sound, webhook
 
     return {
         "led": pins.Led,
@@ -90,6 +105,10 @@ def built_in() -> dict[str, type[Kind]]:
         "servo": pins.Servo,
         "relay": pins.Relay,
         "motor": pins.Motor,
+        "sound": sound.Sound,
+        "say": sound.Say,
+        "picture": screen.Picture,
+        "command": command.Command,
         "mqtt": mqtt.Mqtt,
         "webhook": webhook.Webhook,
     }
