@@ -225,6 +225,7 @@ class Status:
         new = self._path.with_suffix(".new")
         try:
             new.write_bytes(msgspec.json.encode(self.report()))
+            new.chmod(0o644)  # the unit's umask keeps everything to the service; this is for people
             new.replace(self._path)
         except OSError as problem:  # no reason to stop watching; the file goes stale, which is seen
             log.debug("%s: %s", self._path, problem)

@@ -257,7 +257,15 @@ def test_the_file_holds_the_report(status, clock, tmp_path):
     feed(status, clock, "rock", "rock")
     status.write()
     assert json.loads((tmp_path / "status.json").read_text()) == status.snapshot()
-    assert stat.S_IMODE((tmp_path / "status.json").stat().st_mode) & 0o400
+
+
+def test_everybody_on_the_machine_may_read_the_file(status, tmp_path):
+    before = os.umask(0o077)  # as in the unit
+    try:
+        status.write()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "status.json").stat().st_mode) == 0o644
 
 
 def test_the_file_is_written_once_a_second(status, clock, tmp_path):
