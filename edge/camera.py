@@ -163,7 +163,7 @@ class Camera(Source):
         if self._format == "BGR888":
             return array
         if self._format == "NV12":
-            return _from_nv12(array, self._size, full_range=self._full_range)
+            return from_nv12(array, self._size, full_range=self._full_range)
         rgb = np.empty((*array.shape[:2], 3), np.uint8)
         for to, channel in enumerate(FORMATS[self._format]):
             rgb[..., to] = array[..., channel]
@@ -327,7 +327,7 @@ def _focus(focus: str | float | None) -> dict[str, Any]:
     return {"AfMode": enums.AfModeEnum.Auto if focus == "once" else enums.AfModeEnum.Continuous}
 
 
-def _from_nv12(array: Image, size: tuple[int, int], *, full_range: bool) -> Image:
+def from_nv12(array: Image, size: tuple[int, int], *, full_range: bool) -> Image:
     """Return RGB from brightness for each pixel and, below it, colour for each four.
 
     Source: ITU-R BT.601; `full_range` is JPEG's, else black is 16 and white 235.

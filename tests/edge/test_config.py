@@ -333,3 +333,60 @@ def test_a_bad_source_is_named_in_the_file_it_stands_in(tmp_path):
 @pytest.mark.parametrize("text", ["a = [1,\n", "a = 1\n[", "a = 1\n[x]\nb =\n", "\x0c\na = 1"])
 def test_a_mistake_on_any_line_up_to_the_last_is_one_line(write, text):
     assert complaint(write(text)).startswith("not valid TOML: ")
+
+
+# --- The camera
+
+
+def camera_of(tmp_path, text):
+    path = tmp_path / "edge.toml"
+    path.write_text(f"[camera]\n{text}\n")
+    return read_config(path).camera
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("", "rotation", 0),
+        ("number = 1", "number", 1),
+        ("rotation = 270", "rotation", 270),
+        ("rate = 15", "rate", 15),
+        ('focus = "once"', "focus", "once"),
+        ("focus = 2", "focus", 2.0),
+        ('white_balance = "cloudy"', "white_balance", "cloudy"),
+        ("white_balance = [1.5, 2]", "white_balance", (1.5, 2.0)),
+        ("exposure = 0.01", "exposure", 0.01),
+        ('exposure = "auto"', "exposure", "auto"),
+    ],
+)
+def test_how_the_camera_is_mounted_and_set(tmp_path, text, name, value):
+    assert getattr(camera_of(tmp_path, text), name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nummer = 1", "unknown key 'nummer'; did you mean 'number'?"),
+        ("number = -1", "number: expected a whole number >= 0"),
+        ("rotation = 45", "rotation: 45 is not 0, 90, 180 or 270"),
+        ("rate = 0", "rate: expected a number >= 1.0"),
+        ("rate = nan", "rate: "),
+        ('focus = "one"', "focus: 'one' is not continuous, once or a number of dioptres"),
+        ("focus = -1", "focus: -1 dioptres; 0 is far away"),
+        ("focus = nan", "focus: nan dioptres"),
+        ("focus = true", "focus: expected a number or text, got true or false"),
+        ('white_balance = "daylite"', "there is no 'daylite'; did you mean 'daylight'?"),
+        ("white_balance = 5", "white_balance: expected text or a list, got a whole number"),
+        ("white_balance = [0, 1]", "white_balance: gains of red and blue are above 0"),
+        ("white_balance = [1]", "white_balance: expected a list of length 2, got 1"),
+        ('exposure = "fast"', "exposure: 'fast' is not auto or a number of seconds"),
+        ("exposure = 10_000", "exposure: 10000 is not above 0 s and at most 1 s"),
+    ],
+)
+def test_a_camera_that_cannot_be_set_like_that_is_one_line(tmp_path, text, expected):
+    with pytest.raises(ConfigError) as caught:
+        camera_of(tmp_path, text)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'edge.toml'}: [camera] ")
+    assert expected in message
+    assert "\n" not in message
