@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from edge.classifier import Prediction
 
 GAP = 1.0
-"""Seconds without a frame after which a hold starts anew."""
+"""Seconds without a frame after which a stream counts as a new one, as in `Classifier.predict`:
+whatever was shown then may have gone and come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Decision:
     time: float
     """The time of the frame that this decision follows; seconds."""
     changed: bool
-    """Whether the label is another than at the frame before."""
+    """Whether the label is another than at the frame before, or the same begun anew after a gap."""
 
 
 class Decider:
@@ -78,24 +79,29 @@ class Decider:
         """Forget everything seen, as at the start of a new stream."""
         self._recent: deque[Prediction] = deque()
         self._label: str | None = None
-        self._since = -math.inf
+        self._since = self._now = -math.inf
         self._candidate: tuple[str, float] | None = None  # a label, since when it is sure enough
         self._ended: dict[str, float] = {}  # when each label was last let go
 
     def nothing(self, time: float) -> Decision:
         """Let go of whatever is decided: at `time` there is nothing to see, or to be decided."""
         changed = self._label is not None
-        self.reset()
-        self._since = time
-        return Decision(None, 0.0, time, time, changed=changed)
+        if time < self._now:
+            self.reset()
+        self._let_go(time)
+        if changed:
+            self._since = time
+        self._now = time
+        return Decision(None, 0.0, self._since, time, changed=changed)
 
     def update(self, prediction: Prediction) -> Decision:
         """Take one more prediction, in order of time, and decide."""
         now, before = prediction.time, self._label
-        if self._recent and now < self._recent[-1].time:
+        if now < self._now:
             self.reset()  # the source began again
-        if self._recent and now - self._recent[-1].time > GAP:
-            self._candidate = None  # what was seen before the gap has not lasted through it
+        elif now - self._now > GAP:
+            self._let_go(self._now)  # what was seen before the gap has not lasted through it
+        self._now = now
         mean = self._average(prediction)
         labels = prediction.labels
         held = self._label is not None and mean[labels.index(self._label)] >= self.leave
@@ -103,16 +109,23 @@ class Decider:
             self._ended[self._label] = now
             self._label = None
         best = int(mean.argmax())
-        if self._is_ripe(labels[best], float(mean[best]), now):
+        begins = self._is_ripe(labels[best], float(mean[best]), now)
+        if begins:
             if self._label is not None:
                 self._ended[self._label] = now
             self._label = labels[best]
-        if self._label != before:
+        changed = begins or self._label != before
+        if changed:
             self._since = now
         shown = best if self._label is None else labels.index(self._label)
-        return Decision(
-            self._label, float(mean[shown]), self._since, now, changed=self._label != before
-        )
+        return Decision(self._label, float(mean[shown]), self._since, now, changed=changed)
+
+    def _let_go(self, time: float) -> None:
+        """End what is decided, and forget what led to it; only cooldowns go on."""
+        if self._label is not None:
+            self._ended[self._label] = time
+        self._recent.clear()
+        self._label = self._candidate = None
 
     def _average(self, newest: Prediction) -> NDArray[np.float64]:
         """Return the mean probabilities `[classes]` over the window; strange frames count as 0."""

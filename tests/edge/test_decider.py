@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.classifier import Prediction
-from edge.decider import Decider
+from edge.decider import GAP, Decider
 
 LABELS = ("background", "palm", "rock")
 ENTER, LEAVE = 0.7, 0.5
@@ -158,6 +158,48 @@ def test_time_going_backwards_is_a_new_stream():
     assert decide(decider, [("rock", 0.1), ("rock", 0.2)]) == [None, "rock"]
 
 
+def test_after_a_gap_without_frames_everything_begins_anew():
+    decider = Decider(ENTER, LEAVE, window=10, hold=0.2, cooldown=0.5)
+    assert decide(decider, shown("rock", 0, 0.5))[-1] == "rock"
+    first = decider.update(seen("rock", 0.4 + GAP + 0.01))
+    assert (first.label, first.changed, first.since) == (None, True, first.time)
+    assert decide(decider, [("rock", first.time + 0.2)]) == ["rock"]
+
+
+def test_a_gap_that_is_no_longer_than_allowed_ends_nothing():
+    decider = Decider(ENTER, LEAVE, window=0, hold=0)
+    assert decide(decider, [("rock", 0.0), ("rock", GAP)]) == ["rock"] * 2
+
+
+def test_without_a_hold_the_same_gesture_begins_again_after_a_gap_and_says_so():
+    decider = Decider(ENTER, LEAVE, window=0, hold=0)
+    assert decide(decider, [("rock", 0.0)]) == ["rock"]
+    again = decider.update(seen("rock", 3.0))
+    assert (again.label, again.changed, again.since) == ("rock", True, 3.0)
+
+
+def test_the_cooldown_goes_on_through_a_gap():
+    decider = Decider(ENTER, LEAVE, window=0, hold=0, cooldown=5)
+    frames = [("rock", 0.0), ("rock", 3.0), *shown("rock", 4.0, 1.5)]
+    assert decide(decider, frames) == ["rock", None, *[None] * 10, *["rock"] * 5]
+
+
+def test_while_there_is_nothing_to_see_what_was_decided_ends_and_the_cooldown_goes_on():
+    decider = Decider(ENTER, LEAVE, window=10, hold=0, cooldown=0.5)
+    assert decide(decider, [("rock", 0.0)]) == ["rock"]
+    first, second = decider.nothing(0.1), decider.nothing(0.2)
+    assert (first.label, first.changed, first.since) == (None, True, 0.1)
+    assert (second.label, second.changed, second.since) == (None, False, 0.1)
+    assert decide(decider, [("rock", 0.3), ("rock", 0.6)]) == [None, "rock"]
+
+
+def test_nothing_to_see_and_a_clock_that_begins_again_leave_nothing_behind():
+    decider = Decider(ENTER, LEAVE, window=0, hold=0, cooldown=60)
+    assert decide(decider, [("rock", 100.0)]) == ["rock"]
+    assert decider.nothing(5.0).changed
+    assert decide(decider, [("rock", 5.1)]) == ["rock"]
+
+
 def test_two_frames_at_the_same_time_are_in_order():
     decider = Decider(ENTER, LEAVE, window=0, hold=0)
     assert decide(decider, [("rock", 1.0), ("rock", 1.0)]) == ["rock", "rock"]
@@ -225,25 +267,34 @@ def streams(draw):
 
 def means(settings, frames):
     """The mean probabilities at each frame, by the definition, from scratch."""
+    start = 0  # of the stream: a gap begins a new one
     for last, newest in enumerate(frames):
+        if last and newest.time - frames[last - 1].time > GAP:
+            start = last
         inside = [
-            f for f in frames[:last] if newest.time - f.time < settings["window"]
+            f for f in frames[start:last] if newest.time - f.time < settings["window"]
         ] + [newest]  # fmt: skip
         votes = [f.probabilities * (f.novelty <= settings["novelty"]) for f in inside]
         yield np.mean(np.array(votes, float), axis=0)
 
 
 @given(streams())
-def test_any_stream_is_decided_by_the_rules(stream):
+def test_any_stream_is_decided_by_the_rules(stream):  # noqa: C901  (one assertion a rule)
     settings, frames = stream
     decider = Decider(**settings)
     before, ended, begun = None, {}, -math.inf
-    likeliest, sure_since = None, None
+    likeliest, sure_since, last = None, None, frames[0].time
     for frame, mean in zip(frames, means(settings, frames), strict=True):
         decision = decider.update(frame)
         label = decision.label
         assert label is None or label in LABELS
-        assert decision.changed == (label != before)
+        anew = frame.time - last > GAP
+        if anew:
+            sure_since = None
+            if before is not None:
+                ended[before] = last
+        last = frame.time
+        assert decision.changed == (label != before or (anew and label is not None))
         best = int(mean.argmax())
         if mean[best] < settings["enter"]:
             sure_since = None
@@ -252,7 +303,7 @@ def test_any_stream_is_decided_by_the_rules(stream):
         likeliest = best
         at = LABELS.index(label) if label else best
         assert decision.confidence == pytest.approx(mean[at], abs=1e-6)
-        if label is not None and label != before:
+        if label is not None and decision.changed:
             assert mean[at] >= settings["enter"] - 1e-6, "begins only when sure"
             assert mean[at] == pytest.approx(mean.max()), "begins only as the likeliest"
             assert frame.time - sure_since >= settings["hold"] - 1e-6, "begins only when held"
@@ -261,11 +312,11 @@ def test_any_stream_is_decided_by_the_rules(stream):
                 assert rest >= settings["cooldown"], "rests after it ended"
         if label is not None:
             assert mean[at] >= settings["leave"] - 1e-6, "never lasts below leave"
-        if before is not None and label != before:
+        if before is not None and label != before and not anew:
             ended[before] = frame.time
             fell = mean[LABELS.index(before)] < settings["leave"] + 1e-6
             assert fell or label is not None, "ends only when unsure or for another"
-        if label != before:
+        if decision.changed:
             begun = frame.time
         assert decision.since == begun
         before = label

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.events import GRACE, Events
+from edge.decider import GAP
+from edge.events import GRACE, Events, Verdict, at_most
 
 
 def count(*frames):
@@ -98,10 +102,9 @@ def test_the_figures_always_add_up(stream):
         now += step
         frames.append((now, truth, decided))
     events = count(*frames)
-    shown = [t for _, t, _ in frames]
-    runs = [t for before, t in zip([None, *shown], shown, strict=False) if t != before]
-    decided = [d for _, _, d in frames]
-    begun = [d for before, d in zip([None, *decided], decided, strict=False) if d != before]
+    pairs = list(pairwise([(-math.inf, None, None), *frames]))  # a gap begins everything anew
+    runs = [b[1] for a, b in pairs if b[1] != a[1] or b[0] - a[0] > GAP]
+    begun = [b[2] for a, b in pairs if b[2] != a[2] or b[0] - a[0] > GAP]
     triggers = sum(d not in (None, "background") for d in begun)
     assert events.shown == sum(t not in (None, "background") for t in runs)
     assert events.seen + events.missed == events.shown
@@ -126,3 +129,60 @@ def test_deciding_twice_for_one_gesture_is_a_repetition_and_no_second_sight():
     )
     assert figures(events) == (1, 1, 0, 0)
     assert events.repeated == 1
+
+
+def test_the_figures_of_a_label_are_its_gestures_and_the_decisions_for_it():
+    events = count(
+        (0, "rock", None), (0.2, "rock", "rock"), (0.4, "rock", "palm"), (0.6, "palm", None)
+    )
+    assert figures(events.of("rock")) == (1, 1, 0, 0)
+    assert figures(events.of("palm")) == (1, 0, 1, 1)
+    assert figures(events) == (2, 1, 1, 1)
+
+
+def test_a_wrong_decision_while_a_gesture_is_shown_is_a_mistake_and_false():
+    events = count((0, "rock", "palm"), (0.1, "rock", None), (2, None, "palm"))
+    assert (events.false, events.mistaken) == (2, 1)
+
+
+@pytest.mark.parametrize(("delay", "soon"), [(0.4, 1), (0.5 + 1e-12, 1), (0.51, 0)])
+def test_soon_is_within_half_a_second(delay, soon):
+    assert count((0, "rock", None), (delay, "rock", "rock")).soon == soon
+
+
+def test_each_beginning_decision_has_its_verdict():
+    events = Events()
+    frames = [
+        (0.0, "rock", None, None),
+        (0.1, "rock", "rock", Verdict.SEEN),
+        (0.2, "rock", "rock", None),
+        (0.3, "rock", None, None),
+        (0.4, "rock", "rock", Verdict.REPEATED),
+        (0.5, "rock", "palm", Verdict.FALSE),
+        (0.6, "rock", "background", None),
+    ]
+    for time, truth, decided, verdict in frames:
+        assert events.update(time, truth, decided) is verdict
+
+
+def test_where_a_gesture_began_may_be_known_better_than_by_frames():
+    events = Events()
+    events.update(1.0, "rock", None, since=0.95)
+    events.update(1.2, "rock", "rock", since=0.95)
+    events.update(1.4, "rock", None, since=1.35)
+    assert events.delays == pytest.approx([0.25])
+    assert figures(events) == (2, 1, 1, 0)
+
+
+def test_a_gap_without_frames_parts_two_gestures_of_the_same_label():
+    events = count((0, "rock", "rock"), (GAP, "rock", "rock"), (2.1 + GAP, "rock", "rock"))
+    assert figures(events) == (2, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    # Source: tables of exact 95 % one-sided upper limits of a Poisson mean.
+    ("count", "most"),
+    [(0, 2.996), (1, 4.744), (2, 6.296), (5, 10.513), (10, 16.962), (100, 118.08)],
+)
+def test_what_so_few_events_leave_possible(count, most):
+    assert at_most(count) == pytest.approx(most, abs=0.005)

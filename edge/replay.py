@@ -1,0 +1,317 @@
+"""`edge replay`: a recording through the live loop, faster than real time, and what came of it.
+
+The frames go through `edge.watch.steps` as a camera's do, with the recording's own clock and no
+outputs; what the decisions were worth is counted by `edge.events`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.classifier import Classifier
+from edge.config import Decide, read_config
+from edge.console import Command
+from edge.decider import GAP
+from edge.errors import SourceError, did_you_mean
+from edge.events import SOON, Events, Verdict, at_most, triggers
+from edge.outputs import Outputs
+from edge.recordings import RATE, Recordings
+from edge.service import until_stopped
+from edge.sources import Video
+from edge.truth import Truth, read_truth
+from edge.watch import make_decider, steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from edge.decider import Decider
+    from edge.frame import Source
+    from edge.watch import Step
+
+
+@dataclass(slots=True)
+class Decided:
+    """A gesture that was decided."""
+
+    time: float
+    label: str
+    until: float
+    verdict: Verdict | None = None
+    """What it was worth, where that is known."""
+    delay: float | None = None
+    """Seconds since the gesture began, of the decision that saw it."""
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of a recording; pure: it takes one step of the loop after the other."""
+
+    truth: Truth
+    events: Events = field(default_factory=Events)
+    decisions: list[Decided] = field(default_factory=list)
+    frames: int = 0
+    troubles: Counter[str] = field(default_factory=Counter)
+    """Frames in which nothing could be seen, by what was wrong."""
+    _seconds: float = 0.0
+    _last: float | None = None
+    _lasts: float = 0.0
+    """Seconds from the last frame but one to the last."""
+    _open: bool = False
+    """Whether the last of the decisions still holds."""
+
+    @property
+    def period(self) -> float:
+        """Seconds from one frame to the next, at the end."""
+        return self._lasts
+
+    @property
+    def seconds(self) -> float:
+        """How much was watched, pauses between recordings left out."""
+        return self._seconds + self._lasts
+
+    def update(self, step: Step) -> None:
+        """Take one more step."""
+        now, decision = step.frame.time, step.decision
+        self.frames += 1
+        if self._last is not None:
+            apart = now - self._last
+            self._seconds += apart if 0 <= apart <= GAP else self._lasts
+            self._lasts = apart if 0 <= apart <= GAP else self._lasts
+        if step.trouble:
+            self.troubles[step.trouble] += 1
+        truth, since = self.truth.of(step.frame)
+        verdict = self.events.update(now, truth, decision.label, since=since)
+        if self._open:
+            self.decisions[-1].until = now if self._last is None else self._last + self._lasts
+        if decision.changed:
+            self._open = triggers(decision.label)
+            if self._open:
+                self.decisions.append(Decided(now, str(decision.label), now))
+        if verdict is not None and self.truth.known:
+            last = self.decisions[-1]
+            last.verdict = verdict
+            last.delay = self.events.gestures[-1].delay if verdict is Verdict.SEEN else None
+        self._last = now
+
+
+@click.command("replay", cls=Command, epilog="Example: edge replay model.onnx gestures/data")
+@click.argument("model")
+@click.argument("source")
+@click.option(
+    "--truth", "truth_path", type=click.Path(path_type=Path),
+    help="What it shows: start,end,label in seconds, or Audacity's labels.",
+)  # fmt: skip
+@click.option("--config", "config_path", help="An edge.toml, for its [decide].")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True, max=1000),
+    help=f"Pictures of a folder a second, Hz.  [default: {RATE:g}]",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+def replay(
+    *,
+    model: str,
+    source: str,
+    truth_path: Path | None,
+    config_path: str | None,
+    rate: float | None,
+    as_json: bool,
+) -> None:
+    """Play a recording through a model, faster than real time, and count what is seen.
+
+    SOURCE is a video, a folder of pictures, or one as it is taught from: label/session/picture.
+    """
+    with until_stopped():
+        decide = Decide() if config_path is None else read_config(config_path).decide
+        spans = None if truth_path is None else read_truth(truth_path)
+        recording = _open(source, rate, labelled=spans is None)
+        classifier = Classifier(model)
+        decider = make_decider(classifier.card, decide)
+        played = Replay(Truth(classifier.labels, spans))
+        ended = False
+        for step in steps(recording, classifier, decider, Outputs({})):
+            played.update(step)
+        ended = True
+    for line in _doubts(played, classifier.labels, ended=ended):
+        click.echo(f"edge: {line}", err=True)
+    if as_json:
+        click.echo(json.dumps(_as_json(played, decider, model, source)))
+    else:
+        click.echo("\n".join(_as_text(played, decider)))
+
+
+def _open(name: str, rate: float | None, *, labelled: bool) -> Source:
+    path = Path(name)
+    if rate is not None and math.isnan(rate):  # click lets it through
+        raise click.UsageError("--rate is pictures a second, such as 15")
+    if os.path.isdir(name):  # noqa: PTH112  (says no where Path raises: names too long)
+        return Recordings(path, rate=rate or RATE, labelled=labelled)
+    if not os.path.isfile(name):  # noqa: PTH113
+        raise SourceError(f"{name}: no such recording; replay plays a folder or a video file")
+    if rate is not None:
+        raise click.UsageError("--rate is for folders; a video has a clock of its own")
+    return Video(path)
+
+
+def _doubts(played: Replay, labels: Sequence[str], *, ended: bool) -> Iterator[str]:
+    """Yield what should be known before the figures are believed."""
+    if not ended:
+        yield f"stopped early, after {_time(played.seconds)}; what follows is about that"
+    for label, frames in played.truth.unknown.items():
+        hint = did_you_mean(label, labels)
+        yield f"the model has no class '{label}'{hint}; its {frames} frames count as no gesture"
+    if played.truth.unmet:
+        yield f"{played.truth.unmet} lines of the truth lie where there is no frame; left out"
+    for trouble, frames in played.troubles.items():
+        yield f"nothing was decided in {frames} frames: {trouble}"
+
+
+def _as_json(played: Replay, decider: Decider, model: str, source: str) -> dict[str, Any]:
+    """Return the report for scripts; what only the truth can tell is null without it."""
+    events = played.events
+    found: dict[str, Any] = {
+        "model": model,
+        "source": source,
+        "frames": played.frames,
+        "seconds": round(played.seconds, 3),
+        "decide": _settings(decider),
+        "decisions": [
+            {
+                "time": round(one.time, 3),
+                "label": one.label,
+                "until": round(one.until, 3),
+                "verdict": one.verdict and one.verdict.value,
+            }
+            for one in played.decisions
+        ],
+    }
+    figures = {
+        **_figures(events),
+        "mistaken": events.mistaken,
+        "hours": round(played.seconds / 3600, 6),
+        "false_per_hour": _per_hour(events.false, played.seconds),
+        "false_per_hour_at_most": _per_hour(at_most(events.false), played.seconds),
+        "labels": {label: _figures(events.of(label)) for label in _labels(events)},
+        "missed_gestures": [
+            {"time": round(one.start, 3), "label": one.label}
+            for one in events.gestures
+            if one.delay is None
+        ],
+        "unknown": dict(played.truth.unknown),
+    }
+    return found | (figures if played.truth.known else dict.fromkeys(figures))
+
+
+def _figures(events: Events) -> dict[str, Any]:
+    return {
+        "shown": events.shown,
+        "seen": events.seen,
+        "soon": events.soon,
+        "missed": events.missed,
+        "repeated": events.repeated,
+        "false": events.false,
+        "delay": {"median": _median(events.delays), "p95": _p95(events.delays)},
+    }
+
+
+def _as_text(played: Replay, decider: Decider) -> Iterator[str]:
+    """Yield the lines of the report for people."""
+    settings = ", ".join(
+        f"{name} {value:g}" + (" s" if name in {"window", "hold", "cooldown"} else "")
+        for name, value in _settings(decider).items()
+    )
+    yield f"{played.frames} frames, {_time(played.seconds)}; {settings}"
+    yield ""
+    if not played.truth.known:
+        yield from _decisions(played.decisions)
+        yield "what it really shows is not known; tell with --truth, or by label/session/picture"
+        return
+    yield from _went_wrong(played)
+    if played.events.shown or played.events.false:
+        yield from _table(played.events)
+        yield ""
+    else:
+        yield "no gesture was shown, and none was decided"
+    yield _false_line(played)
+
+
+def _decisions(decisions: list[Decided]) -> Iterator[str]:
+    for one in decisions:
+        yield f"{one.time:10.2f} s  {one.label}, for {one.until - one.time:.2f} s"
+    yield "nothing was decided" if not decisions else ""
+
+
+def _went_wrong(played: Replay) -> Iterator[str]:
+    """Yield a line for each gesture missed and each decision that was none too many, in order."""
+    lines = [
+        (one.start, f"{one.label} missed, shown for {one.end - one.start + played.period:.2f} s")
+        for one in played.events.gestures
+        if one.delay is None
+    ]
+    lines += [
+        (one.time, f"{one.label} {one.verdict.value}, decided for {one.until - one.time:.2f} s")
+        for one in played.decisions
+        if one.verdict in {Verdict.FALSE, Verdict.REPEATED}
+    ]
+    for time, line in sorted(lines):
+        yield f"{time:10.2f} s  {line}"
+    if lines:
+        yield ""
+
+
+def _table(events: Events) -> Iterator[str]:
+    labels = _labels(events)
+    width = max(map(len, [*labels, "gesture"]))
+    titles = ["shown", "seen", f"in {SOON:g} s", "missed", "repeated", "false", "median", "95 %"]
+    yield "  ".join([f"{'gesture':<{width}}", *(f"{title:>8}" for title in titles)])
+    rows = [(label, events.of(label)) for label in labels]
+    for name, row in [*rows, *([("all", events)] if len(rows) > 1 else [])]:
+        counts = [row.shown, row.seen, row.soon, row.missed, row.repeated, row.false]
+        times = [_median(row.delays), _p95(row.delays)]
+        cells = [f"{count:>8}" for count in counts]
+        cells += [f"{'-':>8}" if time is None else f"{time:>6.2f} s" for time in times]
+        yield "  ".join([f"{name:<{width}}", *cells])
+
+
+def _false_line(played: Replay) -> str:
+    count, seconds = played.events.false, played.seconds
+    rate, most = _per_hour(count, seconds), _per_hour(at_most(count), seconds)
+    line = f"false triggers: {count} in {_time(seconds)}"
+    if rate is None or most is None:
+        return line
+    return f"{line}; {rate:.3g} an hour, and with 95 % certainty no more than {most:.3g}"
+
+
+def _labels(events: Events) -> list[str]:
+    """Return the labels that were shown or decided for, in the order of the alphabet."""
+    return sorted({*(one.label for one in events.gestures), *events.wrong})
+
+
+def _settings(decider: Decider) -> dict[str, float]:
+    names = ("enter", "leave", "window", "hold", "cooldown")
+    return {name: round(getattr(decider, name), 4) for name in names}
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
+
+
+def _per_hour(count: float, seconds: float) -> float | None:
+    return round(3600 * count / seconds, 3) if seconds > 0 else None
+
+
+def _median(delays: list[float]) -> float | None:
+    return round(median(delays), 3) if delays else None
+
+
+def _p95(delays: list[float]) -> float | None:
+    """Return the delay that 95 % do not exceed: one that there was, none in between."""
+    return round(sorted(delays)[math.ceil(0.95 * len(delays)) - 1], 3) if delays else None
