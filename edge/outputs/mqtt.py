@@ -255,7 +255,8 @@ class Post:
         self._due: dict[str, Message] = {}  # by topic: the newest, not yet sent
         self._fired: deque[tuple[float, Message]] = deque(maxlen=FIRED)
         self._linked = False
-        self._closing = False
+        self._tried = False  # whether the first try to connect has ended, well or not
+        self._closing = self._over = False
         self._deadline = 0.0
         self._said: str | None = None
         self._since = 0.0  # when the connection came about
@@ -300,7 +301,7 @@ class Post:
             self._deadline = time.monotonic() + timeout
             self._news.notify_all()
         self._thread.join(2 * timeout)
-        linked = self._linked
+        self._over, linked = True, self._linked
         self._client.disconnect()
         # paho's thread ends by itself. It is not joined: looking up a name may keep it for long.
         if linked:
@@ -323,7 +324,10 @@ class Post:
                     if time.monotonic() - at <= LATE:
                         return at, message
                 elif self._closing:
-                    return None
+                    left = self._deadline - time.monotonic()
+                    if self._tried or left <= 0:
+                        return None
+                    self._news.wait(left)  # a short life, as in `edge wiggle`, sends all the same
                 else:
                     self._news.wait()
 
@@ -350,23 +354,29 @@ class Post:
     # --- What paho tells, in its thread
 
     def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
-        if self._closing:
+        if self._over:
             client.disconnect()
-        elif reason.is_failure:
+            return
+        if reason.is_failure:
             self._say(f"{self._where} refuses: {reason}; see username and password_file")
         else:
             self._since = time.monotonic()
             if self._said is None or not self._said.startswith("thrown out"):
                 log.info("mqtt: connected to %s", self._where)
-            with self._news:
-                self._linked = True
+        with self._news:
+            self._tried = True
+            self._linked = not reason.is_failure
+            if self._linked:
                 self._due = {**self._kept, **self._due}
-                self._news.notify_all()
+            self._news.notify_all()
 
     def _not_connected(self, _client: Client, _data: Any) -> None:
         problem = sys.exception()  # paho calls this where it has caught it
         why = getattr(problem, "strerror", None) or str(problem or "") or type(problem).__name__
         self._say(f"cannot reach {self._where} ({why}); trying again for ever")
+        with self._news:
+            self._tried = True
+            self._news.notify_all()
 
     def _disconnected(self, _client: Client, _d: Any, _f: Any, reason: Any, _more: Any) -> None:
         with self._news:

@@ -163,7 +163,7 @@ def _judge(answer: Any) -> tuple[bool, str, float | None]:
 
 def _why(problem: Exception) -> str:
     """Return what went wrong on the way, without urllib3's own names and addresses."""
-    cause = problem.__cause__ or problem
+    cause = problem.__cause__ or problem.__context__ or problem
     name, text = type(problem).__name__, getattr(cause, "strerror", None) or str(cause)
     if "Timeout" in name:
         return "no answer in time"

@@ -316,6 +316,17 @@ def test_closing_says_goodbye(broker, wire, listen):
     assert ear.on(f"{HERE}/state")[-1] == NOTHING
 
 
+def test_a_life_shorter_than_the_way_to_the_broker_sends_all_the_same(broker, wire, listen):
+    broker.start()
+    ear = listen(broker.port)
+    outputs, wiring = wire(settings(broker.port, '[when.rock]\nmqtt = "bell"'))
+    outputs.apply(decision("rock"))
+    outputs.close()
+    wiring.close()
+    ear.until(f"{HERE}/status", "offline")
+    assert ear.on("bell") == ["ON"]
+
+
 LIVE = """
 import sys, time
 from edge.config import read_config
