@@ -1,7 +1,6 @@
 """`edge run --serve`: a small live page for whoever stands before the device, and /metrics."""
 
 from edge.page.guard import find_token
-from edge.page.look import pin_names
 from edge.page.server import Page
 
-__all__ = ["Page", "find_token", "pin_names"]
+__all__ = ["Page", "find_token"]

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edge.classifier import Prediction
-    from edge.config import Config
     from edge.decider import Decision
     from edge.frame import Image
 
@@ -78,15 +77,6 @@ class Look:
                 for pin, on in sorted(self.pins.items())
             ],
         }
-
-
-def pin_names(config: Config) -> dict[int, str]:
-    """Return what hangs on each BCM pin: the label, or labels that share it, and the kind."""
-    names: dict[int, str] = {}
-    for label, name, kind in config.outputs():
-        for pin in kind.pins():
-            names[pin] = f"{names[pin]}, {label}" if pin in names else f"{name}: {label}"
-    return names
 
 
 def _encode(image: Image) -> bytes:

@@ -22,11 +22,10 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.classifier import Prediction
-from edge.config import read_config
 from edge.decider import Decision
 from edge.errors import OutputError
 from edge.frame import Frame
-from edge.page import Page, find_token, pin_names, server
+from edge.page import Page, find_token, server
 from edge.status import Status
 from edge.watch import Step
 
@@ -45,6 +44,7 @@ def turn(label="rock", *, image=None, trouble=None):
         trouble,
         True,
         0.01,
+        0.06,
     )
 
 
@@ -270,10 +270,6 @@ def test_health_is_watching_with_fresh_frames(page):
     assert page.ask("/healthz")[::2] == (200, b"paused\n")
     page.status.say("picture black")
     assert page.ask("/healthz")[::2] == (503, b"picture black\n")
-
-
-def test_pins_are_named_by_what_they_do(project):
-    assert pin_names(read_config(project)) == {17: "led: rock", 22: "buzzer: palm"}
 
 
 def test_no_script_may_run_but_its_own(page):
