@@ -53,7 +53,10 @@ def open_capture(what: str | int, problem: str) -> Any:
             "sudo apt install python3-opencv"
         ) from None
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    capture = cv2.VideoCapture(what)
+    if isinstance(what, int):
+        capture = cv2.VideoCapture(what)
+    else:  # only FFmpeg: OpenCV's own readers of AVI and of pictures print what they do not like
+        capture = cv2.VideoCapture(what, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         capture.release()
         raise SourceError(problem)
