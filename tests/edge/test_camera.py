@@ -224,21 +224,20 @@ def test_frames_that_piled_up_behind_a_busy_python_are_passed_over(sensor, clock
         clock.now = 100.05  # this camera takes 50 ms for a frame
         take(camera, sensor, picture(0), 100)
         assert next(frames).time == 100
-        # picamera2's thread gets no turn while three frames come, and hands out the first of them
+        seen = []
+        reader = threading.Thread(target=lambda: seen.append(next(frames)))
+        reader.start()
         device = camera._camera
-        with device.lock:
-            sensor.take(picture(1), 100 * 10**9 + FRAME)
-            sensor.take(picture(2), 100 * 10**9 + 2 * FRAME)
-            sensor.take(picture(3), 100 * 10**9 + 3 * FRAME)
+        wait_until(lambda: device._job_list)  # it waits for the next frame
+        with device.lock:  # picamera2's thread gets no turn while three come
+            for number in (1, 2, 3):
+                sensor.take(picture(number), 100 * 10**9 + number * FRAME)
             clock.now = 100.05 + 3 * FRAME / 1e9
-            job = threading.Thread(target=lambda: seen.append(next(frames)))
-            seen = []
-            job.start()
-            time.sleep(0.02)
-        job.join(20)
+        reader.join(20)
         (frame,) = seen
         assert clock.now - frame.time <= 0.05 + FRAME / 1e9 + 1e-6
-        np.testing.assert_array_equal(frame.image, picture(3 if frame.time > 100.09 else 2))
+        number = round((frame.time - 100) * 1e9 / FRAME)
+        np.testing.assert_array_equal(frame.image, picture(number))
 
 
 def test_an_old_frame_is_dropped_for_the_next(sensor, clock):
