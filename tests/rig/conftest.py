@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -49,10 +50,10 @@ class Header:
 
     def __init__(self, path):
         self.path = path
-        self.switch_off()
+        self.power_up()
 
-    def switch_off(self):
-        """Make it the header of a Pi that has just got power."""
+    def power_up(self):
+        """Make it the header of a Pi that has just got power; nothing may be using it."""
         self.path.write_text(POWER_ON)
         self.log.write_text("")
 
@@ -127,14 +128,25 @@ def compile_fake(compiler, source, library):
     subprocess.run([compiler, *options, "-o", str(library), str(source)], check=True)
 
 
+def write_device_tree(folder):
+    """Write what says that this is a Raspberry Pi, for fakes/devicetree.c to show."""
+    (folder / "device-tree" / "system").mkdir(parents=True)
+    (folder / "device-tree" / "model").write_bytes(MODEL)
+    (folder / "device-tree" / "system" / "linux,revision").write_bytes(REVISION)
+
+
+@pytest.fixture(scope="session")
+def new_pi():
+    """Return functions that make a header and a device tree in a folder."""
+    return SimpleNamespace(header=Header, device_tree=write_device_tree, until=until)
+
+
 @pytest.fixture
 def pi(fakes, tmp_path):
     """Make this machine a Raspberry Pi with nothing wired to it, for the programs it starts."""
     if importlib.util.find_spec("lgpio") is None:
         pytest.skip("lgpio has no wheel for this Python and processor; on x86-64: Python 3.11")
-    (tmp_path / "device-tree" / "system").mkdir(parents=True)
-    (tmp_path / "device-tree" / "model").write_bytes(MODEL)
-    (tmp_path / "device-tree" / "system" / "linux,revision").write_bytes(REVISION)
+    write_device_tree(tmp_path)
     header = Header(tmp_path / "pins")
     environment = os.environ | {
         "LD_PRELOAD": f"{fakes / 'gpiochip.so'} {fakes / 'devicetree.so'}",
@@ -168,13 +180,13 @@ def model(tmp_path_factory, scene):
 
 @pytest.fixture(scope="session")
 def shown(scene):
-    """Return a function that writes pictures of labels, in turn, as `0000.png` and so on."""
+    """Return a function that writes pictures of labels, in turn, as `0.png` and so on."""
 
     def show(folder, *labels, each=12, suffix="png"):
         folder.mkdir(parents=True, exist_ok=True)
         for number, label in enumerate(label for label in labels for _ in range(each)):
             picture = Image.fromarray(draw(label, scene, 100 + number))
-            picture.save(folder / f"{number:04}.{suffix}", quality=95)
+            picture.save(folder / f"{number}.{suffix}", quality=95)
         return folder
 
     return show

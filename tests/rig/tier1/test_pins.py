@@ -7,6 +7,8 @@ import pytest
 
 from edge.config import read_config
 
+pytestmark = pytest.mark.tier1
+
 LED, BUZZER = 17, 22
 TOML = f"[when.palm]\nled = {LED}\n[when.fist]\nbuzzer = {BUZZER}\n"
 
@@ -118,5 +120,15 @@ def test_pins_are_free_again_once_their_program_is_killed(pi, lit, shown):
     lit.wait()
     show = shown(pi.folder / "show", "fist")
     code, _, err = pi.run("-m", "edge", "run", "--pins", "real", "--source", show)
+    assert code == 0, err
+    assert pi.header.high == set()
+
+
+def test_edge_off_after_a_kill_switches_all_off(pi, lit):
+    # What the unit's stop step does.
+    lit.kill()
+    lit.wait()
+    assert pi.header.high == {LED}
+    code, _, err = pi.run("-m", "edge", "off", "--pins", "real")
     assert code == 0, err
     assert pi.header.high == set()
