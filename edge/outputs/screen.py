@@ -141,7 +141,7 @@ class Screen:
         self._worker.do(self._tell)
 
     def save(self, path: Path) -> None:
-        """Have what the screen shows written to a PNG, for who cannot see it; returns at once."""
+        """Have what the screen shows written to a BMP or PNG, for who cannot see it; at once."""
         self._worker.do(lambda: self._ask("save", path))
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ stdin is a JSON list, what to do and a path or null:
     ["start", null]    take the screen, and make it black
     ["show", path]     show a picture, or black
     ["load", path]     read a picture that will be shown
-    ["save", path]     write what is shown to a PNG
+    ["save", path]     write what is shown to a BMP or PNG
 
 Each is answered by a line, `handwave: ok` or `handwave: ` and what is wrong. The end of stdin ends
 it, so it never outlives the device that started it.
