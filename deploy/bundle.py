@@ -1,4 +1,4 @@
-"""What is sent: the `edge` package, the model and edge.toml, named by what is in them."""
+"""What is sent: the `edge` package, edge.toml and the files it names; called by what is in it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from edge.config import read_config
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edge.config import Config
+    from edge.outputs import Kind, Section
 
 LIMIT = 100_000_000
 """Bytes: a bundle is a few megabytes; far more is a mistake, and would fill an SD card."""
@@ -58,20 +61,22 @@ class Bundle:
 
 
 def make_bundle(config: Path, package: Path) -> Bundle:
-    """Gather edge.toml, the model it names, and the .py files of the `edge` package's folder.
+    """Gather edge.toml, the files it names, and the .py files of the `edge` package's folder.
 
-    Everything keeps its place: edge.toml names the model relative to itself, on the laptop and in
-    the release alike.
+    Everything keeps its place: edge.toml names the model, and outputs their sounds and pictures,
+    relative to itself, on the laptop and in the release alike.
 
     Raises:
         ConfigError: edge.toml has a mistake.
-        DeployError: a file is missing or unreadable, the model is outside edge.toml's folder, or
-            all files together are larger than `LIMIT`.
+        DeployError: a file is missing or unreadable, or outside edge.toml's folder, or all files
+            together are larger than `LIMIT`.
     """
     sources = [path for path in sorted(package.rglob("*.py")) if "__pycache__" not in path.parts]
     wanted = {f"edge/{path.relative_to(package).as_posix()}": path for path in sources}
-    model = read_config(config).model
-    wanted |= {"edge.toml": config, _place(model, config): model}
+    found = read_config(config)
+    wanted |= {"edge.toml": config, _place("the model", found.model, config): found.model}
+    for what, path in _named(found):
+        wanted.setdefault(_place(what, path, config), path)
     files: dict[str, bytes] = {}
     room = LIMIT
     for name, path in wanted.items():
@@ -80,17 +85,27 @@ def make_bundle(config: Path, package: Path) -> Bundle:
     return Bundle(files)
 
 
-def _place(model: Path, config: Path) -> str:
-    """Return the model's path inside the bundle: the one inside edge.toml's folder."""
+def _named(config: Config) -> list[tuple[str, Path]]:
+    """Return each file that an output names, such as a sound, with what names it."""
+    folder = config.path.parent
+    named: list[tuple[str, Kind | Section]] = [
+        (f"[when.{label}] {name}", output) for label, name, output in config.outputs()
+    ]
+    named += [(f"[{name}]", section) for name, section in config.sections.items()]
+    return [(where, folder / name) for where, one in named for name in one.files(folder)]
+
+
+def _place(what: str, path: Path, config: Path) -> str:
+    """Return a file's path inside the bundle: the one inside edge.toml's folder."""
     folder = config.parent
-    name = model.relative_to(folder).as_posix() if model.is_relative_to(folder) else ".."
-    if not is_safe(name) or not model.resolve().is_relative_to(folder.resolve()):
+    name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ".."
+    if not is_safe(name) or not path.resolve().is_relative_to(folder.resolve()):
         raise DeployError(
-            f"{config}: the model {model} is not inside the folder of edge.toml, which is what "
+            f"{config}: {what} {path} is not inside the folder of edge.toml, which is what "
             "is sent; copy it there and write its name"
         )
     if name.split("/")[0] in {"edge", "edge.toml", MANIFEST}:
-        raise DeployError(f"{config}: handwave itself needs the name '{name}'; rename the model")
+        raise DeployError(f"{config}: {what}: handwave itself needs the name '{name}'; rename it")
     return name
 
 

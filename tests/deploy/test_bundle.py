@@ -10,6 +10,7 @@ from deploy import DeployError, make_bundle
 from deploy import bundle as bundle_module
 from deploy.remote import is_safe, read_manifest
 from edge.errors import HandwaveError
+from edge.outputs import Kind
 
 
 def test_a_bundle_holds_edge_the_model_and_the_config(project, package):
@@ -70,6 +71,65 @@ def test_a_link_that_leaves_the_folder_is_refused(project, package):
     (project / "model.onnx").unlink()
     (project / "model.onnx").symlink_to("/etc/passwd")
     with pytest.raises(DeployError, match="is not inside the folder"):
+        make_bundle(project / "edge.toml", package)
+
+
+def test_the_files_that_outputs_name_come_along_in_their_places(project, package):
+    (project / "sounds").mkdir()
+    (project / "sounds" / "hello.wav").write_bytes(b"RIFF    WAVE")
+    for name in ("rock.png", "idle.png"):
+        (project / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+    (project / "party.py").write_text("print()")
+    (project / "diary.txt").write_text("not named, not sent")
+    (project / "edge.toml").write_text(
+        '[picture]\nidle = "idle.png"\n'
+        '[when.rock]\nsound = "sounds/hello.wav"\npicture = "rock.png"\n'
+        '[when.palm]\nsound = "sounds/hello.wav"\ncommand = ["python3", "party.py", "model.onnx"]\n'
+    )
+    files = make_bundle(project / "edge.toml", package).files
+    named = {"sounds/hello.wav", "rock.png", "idle.png", "party.py"}
+    assert {name for name in files if not name.startswith("edge/")} == {
+        "edge.toml", "model.onnx", *named,
+    }  # fmt: skip
+    assert all(files[name] == (project / name).read_bytes() for name in named)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("../secret", r"\[when.rock\] odd .* is not inside the folder of edge.toml"),
+        ("/etc/passwd", r"\[when.rock\] odd .* is not inside the folder of edge.toml"),
+        ("link", r"\[when.rock\] odd .* is not inside the folder of edge.toml"),
+        ("a\\\\b", r"\[when.rock\] odd .* is not inside the folder of edge.toml"),
+        ("edge/cli.py", r"\[when.rock\] odd: handwave itself needs the name 'edge/cli.py'"),
+        ("gone", "gone: No such file or directory; nothing was sent"),
+    ],
+)
+def test_a_file_that_cannot_travel_is_refused_whatever_an_output_says(
+    project, package, monkeypatch, name, says
+):
+    """Other people's outputs name files too, and may be mistaken about them."""
+
+    class Odd(Kind, frozen=True):
+        short = "name"
+        name: str
+
+        def files(self, folder):
+            return (self.name,)
+
+    monkeypatch.setattr("edge.config.find_kind", {"odd": Odd}.get)
+    (project / "link").symlink_to("/etc/passwd")
+    (project.parent / "secret").write_text("not to be sent")
+    (project / "edge.toml").write_text(f'[when.rock]\nodd = "{name}"')
+    with pytest.raises(DeployError, match=says):
+        make_bundle(project / "edge.toml", package)
+
+
+def test_sounds_count_as_the_model_does(project, package, monkeypatch):
+    monkeypatch.setattr(bundle_module, "LIMIT", 2000)
+    (project / "a.wav").write_bytes(b"RIFF    WAVE" + bytes(2000))
+    (project / "edge.toml").write_text('[when.rock]\nsound = "a.wav"')
+    with pytest.raises(DeployError, match=r"a\.wav: 2012 bytes is too large"):
         make_bundle(project / "edge.toml", package)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -27,14 +25,6 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def wait_for(condition):
-    """Wait for what happens soon; a minute is for ever, even here."""
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.005)
 
 
 def test_a_program_that_does_well_has_nothing_to_say():
@@ -61,11 +51,11 @@ def test_one_that_talks_without_end_is_not_held_up_and_fills_no_memory():
     assert (ended.code, ended.words) == (0, "end")
 
 
-def test_a_missing_program_is_an_error_and_leaves_nothing_open():
-    before = os.listdir("/dev/fd")
+def test_a_missing_program_is_an_error_and_leaves_nothing_open(open_files):
+    before = open_files()
     with pytest.raises(FileNotFoundError):
         run(["no-such-program"], cut=never())
-    assert os.listdir("/dev/fd") == before
+    assert open_files() == before
 
 
 def test_one_that_takes_too_long_is_ended():
@@ -82,7 +72,7 @@ def test_one_that_will_not_listen_is_ended_as_well(monkeypatch):
 
 
 @linux
-def test_what_it_started_is_ended_with_it(tmp_path):
+def test_what_it_started_is_ended_with_it(tmp_path, wait_for):
     script = f"sleep 1000 & echo $! > {tmp_path}/pid; wait"
     cut = threading.Event()
     runner = threading.Thread(target=run, args=(["sh", "-c", script],), kwargs={"cut": cut})

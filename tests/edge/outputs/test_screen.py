@@ -5,12 +5,10 @@ SDL's `dummy` driver is a screen of 1024 x 768 pixels.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +53,6 @@ def opened(tmp_path):
 
 def decision(label):
     return Decision(label, 0.9, 0.0, 0.0, changed=True)
-
-
-def wait_for(condition):
-    """Wait for what happens soon; a minute is for ever, even here."""
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.002)
 
 
 def done(shown):
@@ -153,7 +143,7 @@ def test_what_is_transparent_is_black(opened, tmp_path):
     assert colours(look(shown, tmp_path / "seen.bmp")) == {BLACK}
 
 
-def test_a_gif_moves(opened, tmp_path):
+def test_a_gif_moves(opened, tmp_path, wait_for):
     frames = [Image.new("RGB", (40, 30), colour) for colour in (RED, GREEN, BLUE)]
     frames[0].save(
         tmp_path / "rock.gif", save_all=True, append_images=frames[1:], duration=30, loop=0
@@ -308,22 +298,20 @@ def test_no_frame_waits_for_the_screen(opened, tmp_path, monkeypatch):
 
 
 @linux
-def test_closing_gives_the_screen_back_and_leaves_nothing(opened, tmp_path):
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+def test_closing_gives_the_screen_back_and_leaves_nothing(opened, tmp_path, open_files):
+    before = open_files(), threading.active_count()
     save(tmp_path / "rock.png", RED)
     outputs, shown = opened('[when.rock]\npicture = "rock.png"')
     outputs.apply(decision("rock"))
     done(shown)
     pid = shown._painter._child.pid
     shown.close()
-    gc.collect()
     assert not Path(f"/proc/{pid}").exists()
-    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    assert (open_files(), threading.active_count()) == before
 
 
 @linux
-def test_hundreds_of_pictures_leave_no_file_and_little_memory(opened, tmp_path):
+def test_hundreds_of_pictures_leave_no_file_and_little_memory(opened, tmp_path, open_files):
     save(tmp_path / "rock.png", RED)
     frames = [Image.new("RGB", (40, 30), colour) for colour in (RED, GREEN)]
     frames[0].save(tmp_path / "palm.gif", save_all=True, append_images=frames[1:], duration=30)
@@ -334,10 +322,9 @@ def test_hundreds_of_pictures_leave_no_file_and_little_memory(opened, tmp_path):
             for label in ("rock", "palm", None):
                 outputs.apply(decision(label))
                 done(shown)
-        gc.collect()
-        pid = shown._painter._child.pid
+            pid = shown._painter._child.pid
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        ours, theirs = (len(os.listdir(f"/proc/{one}/fd")) for one in ("self", pid))
+        ours, theirs = (open_files(one) for one in ("self", pid))
         return pages, ours, theirs
 
     before = show(20)

@@ -5,12 +5,10 @@ ALSA's `file` device writes what it is given to play; a FIFO in its place is a s
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import sys
 import threading
-import time
 import wave
 from pathlib import Path
 
@@ -39,14 +37,6 @@ RATE = 8000
 
 def decision(label="rock"):
     return Decision(label, 0.9, 0.0, 0.0, changed=True)
-
-
-def wait_for(condition):
-    """Wait for what happens soon; a minute is for ever, even here."""
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.002)
 
 
 def done(speaker):
@@ -166,7 +156,7 @@ def test_sounds_of_one_decision_follow_one_another(opened, tmp_path, loudspeaker
 
 @linux
 @needs_aplay
-def test_a_new_decision_ends_what_still_sounds(opened, tmp_path, loudspeaker, caplog):
+def test_a_new_decision_ends_what_still_sounds(opened, tmp_path, loudspeaker, caplog, wait_for):
     write_wav(tmp_path / "long.wav", 1)
     write_wav(tmp_path / "next.wav", 2)
     long, following, speaker = opened(
@@ -185,7 +175,7 @@ def test_a_new_decision_ends_what_still_sounds(opened, tmp_path, loudspeaker, ca
 
 @linux
 @needs_aplay
-def test_closing_is_silence(opened, tmp_path, loudspeaker):
+def test_closing_is_silence(opened, tmp_path, loudspeaker, wait_for):
     write_wav(tmp_path / "long.wav", 1)
     sound, speaker = opened('[when.rock]\nsound = "long.wav"')
     os.mkfifo(loudspeaker)
@@ -198,7 +188,7 @@ def test_closing_is_silence(opened, tmp_path, loudspeaker):
 @linux
 @needs_aplay
 def test_a_player_that_is_killed_is_said_and_the_next_sound_is_heard(
-    opened, tmp_path, loudspeaker, caplog
+    opened, tmp_path, loudspeaker, caplog, wait_for
 ):
     write_wav(tmp_path / "long.wav", 3)
     sound, speaker = opened('[when.rock]\nsound = "long.wav"')
@@ -262,21 +252,19 @@ def children(program):
 @linux
 @needs_aplay
 def test_a_thousand_sounds_leave_no_process_no_file_and_no_thread(
-    opened, tmp_path, loudspeaker, caplog
+    opened, tmp_path, loudspeaker, caplog, open_files
 ):
     write_wav(tmp_path / "hello.wav", 1, seconds=0.001)
     sound, speaker = opened('[when.rock]\nsound = "hello.wav"')
     sound.fire(decision())
     done(speaker)
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    before = open_files(), threading.active_count()
     for number in range(1000):
         sound.fire(decision())  # most cut the one before short, wherever it is just then
         if number % 20 == 0:
             done(speaker)
     done(speaker)
-    gc.collect()
-    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    assert (open_files(), threading.active_count()) == before
     assert children("aplay") == []
     assert caplog.messages == []
 
