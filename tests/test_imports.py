@@ -15,7 +15,7 @@ AT_ONCE = {"numpy", "msgspec", "click"}
 """What `import edge` and its modules may load of others' packages."""
 WHEN_USED = {
     "PIL", "cv2", "onnxruntime", "gpiozero", "colorzero", "picamera2", "libcamera",
-    "paho", "urllib3", "prometheus_client",
+    "paho", "urllib3", "prometheus_client", "pygame",
 }  # fmt: skip
 """What `edge` may import of others' packages, but only inside functions."""
 HARDWARE = {
