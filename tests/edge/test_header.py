@@ -80,6 +80,13 @@ def test_the_page_draws_the_header_as_we_do():
     } == PLACES
 
 
+def test_the_page_wires_every_pin_where_it_is():
+    page = (header.Path(__file__).parents[2] / "docs" / "wiring.md").read_text()
+    wired = re.findall(r"\b(GPIO\d+|GND|3V3|5V) +\((\d+)\)", page)
+    assert len(wired) > 50
+    assert [(name, place) for name, place in wired if PLACES[int(place)] != name] == []
+
+
 @given(st.dictionaries(st.integers(-5, 45), st.text(max_size=60)), st.sets(st.integers(-5, 45)))
 def test_any_notes_give_a_drawing_of_twenty_rows(notes, at):
     lines = draw({pin: note.replace("\n", " ") for pin, note in notes.items()}, at).split("\n")
