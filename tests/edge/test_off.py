@@ -5,8 +5,11 @@ from __future__ import annotations
 import gpiozero
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge import off as module
+from edge.config import read_outputs_anyway
 from edge.console import Group
 from edge.outputs import gpio
 
@@ -95,3 +98,16 @@ def test_without_gpiozero_it_says_so(off, monkeypatch):
     code, _, err, _ = off("[when.rock]\nled = 17\n")
     assert code == 1
     assert err == f"edge: {gpio.MISSING}\n"
+
+
+lines = st.sampled_from(
+    ["[when.rock]", "[when]", "led = 17", "led = [5, 'x', {}]", "motor = 3", "rock = 1", "[["]
+) | st.text(max_size=10)
+
+
+@given(st.lists(lines, max_size=8).map("\n".join))
+def test_of_any_text_it_takes_what_can_be_read(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    for _, _, output in read_outputs_anyway(path):
+        assert output.pins()
