@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,23 @@ from edge.classifier import Classifier
 from edge.config import read_config
 from edge.console import Group
 from edge.device import Device, Project
+from edge.doctor import doctor
+from edge.off import off
 from edge.platform import is_raspberry_pi
+from edge.replay import replay
 from edge.service import until_stopped
 from edge.sources import default_source, open_source
+from edge.status_command import status
+from edge.wiggle import wiggle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
+    from edge.device import Show
     from edge.frame import Source
     from edge.outputs.gpio import PinKind
+    from edge.page import Page
+    from edge.status import Status
     from edge.watch import Step
     from edge.wiring import Wiring
 
@@ -35,6 +44,10 @@ config_option = click.option(
 @click.version_option(package_name="handwave", prog_name="edge")
 def main() -> None:
     """Run a taught model on a camera and light LEDs, on a Raspberry Pi or a laptop."""
+
+
+for command in (replay, wiggle, off, status, doctor):
+    main.add_command(command)
 
 
 @main.command(epilog="Example: edge check --config edge.toml")
@@ -69,6 +82,14 @@ def check(config_path: str) -> None:
     "--forever", is_flag=True,
     help="As a service: wait for a camera that fails, reload on SIGHUP.",
 )  # fmt: skip
+@click.option(
+    "--serve", "port", type=click.IntRange(0, 65535), metavar="PORT",
+    help="Show a live page at this port, and /metrics.",
+)  # fmt: skip
+@click.option(
+    "--serve-host", "host", default="127.0.0.1", show_default=True,
+    help="Address of the page; one that others reach needs HANDWAVE_TOKEN.",
+)  # fmt: skip
 def run(
     *,
     config_path: str,
@@ -78,24 +99,56 @@ def run(
     fast: bool,
     as_json: bool,
     forever: bool,
+    port: int | None,
+    host: str,
 ) -> None:
     """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
     kind: PinKind = pins or ("real" if is_raspberry_pi() else "mock")
 
     def open_camera(project: Project) -> Source:
-        name = source or project.config.source or default_source()
-        camera = open_source(name, size=project.classifier.card.camera.size, paced=not fast)
-        drawn = name.startswith("virtual") and source is None and project.config.source is None
+        config, taken = project.config, project.classifier.card.camera
+        name = source or config.source or default_source()
+        camera = open_source(
+            name, size=taken.size, paced=not fast, camera=config.camera, taken=taken
+        )
+        drawn = name.startswith("virtual") and source is None and config.source is None
         what = "drawn hands (no camera found; yours: --source webcam:0)" if drawn else name
         click.echo(f"edge: watching {what}, {kind} pins; Ctrl-C ends it", err=True)
         return camera
 
     with until_stopped():
         show = _json_printer() if as_json else _print_line
-        Device(lambda: _load(config_path), open_camera, kind, show, forever=forever).run(frames)
+        device = Device(lambda: _load(config_path), open_camera, kind, forever=forever)
+        with _page(device.status, port, host) as page:
+            device.run(show if page is None else _both(show, page), frames)
     if sys.stdout.isatty() and not as_json:
         click.echo("\r\033[K", nl=False)  # the row of the last frame
     click.echo("edge: ended, every output is off", err=True)
+
+
+@contextmanager
+def _page(status: Status, port: int | None, host: str) -> Iterator[Page | None]:
+    """Serve the live page within the block, if a port is given."""
+    if port is None:
+        yield None
+        return
+    from edge.page import Page, find_token
+
+    page = Page(status, port, host=host, token=find_token())
+    click.echo(f"edge: live page at {page.address}", err=True)
+    try:
+        yield page
+    finally:
+        page.close()
+
+
+def _both(show: Show, page: Page) -> Show:
+    def show_both(step: Step, wiring: Wiring) -> None:
+        show(step, wiring)
+        page.names = wiring.names
+        page.show(step, wiring.states)
+
+    return show_both
 
 
 def _load(config_path: str) -> Project:
@@ -112,7 +165,7 @@ def _load(config_path: str) -> Project:
     return project
 
 
-def _json_printer() -> Callable[[Step, Wiring], None]:
+def _json_printer() -> Show:
     numbers = count()
 
     def show(step: Step, wiring: Wiring) -> None:

@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.button import open_button, power_off
 from edge.errors import HandwaveError, SourceError
 from edge.frame import Frame, Source
 from edge.outputs import Outputs
 from edge.service import Herald, on_hangup
+from edge.status import Status, runtime_file
 from edge.watch import make_decider, steps
 from edge.wiring import Wiring
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from edge.decider import Decider
     from edge.outputs.gpio import PinKind
     from edge.watch import Step
+
+    Show = Callable[[Step, Wiring], None]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +70,6 @@ class Device:
         load: reads `edge.toml` and the model; called at the start and at each reload.
         open_source: opens the project's camera.
         pins: the header's, or gpiozero's mock ones.
-        show: told of every step.
         forever: as a service needs it: a camera that is missing or fails is waited for, and a
             hang-up reloads. Else the first is an error and the second ends.
     """
@@ -76,25 +79,29 @@ class Device:
         load: Callable[[], Project],
         open_source: Callable[[Project], Source],
         pins: PinKind,
-        show: Callable[[Step, Wiring], None],
         *,
         forever: bool = False,
     ) -> None:
-        self._load, self._open_source, self._pins, self._show = load, open_source, pins, show
+        self._load, self._open_source, self._pins = load, open_source, pins
         self._forever = forever
-        self._reload = threading.Event()
+        self._reload, self._paused = threading.Event(), threading.Event()
         self._herald = Herald()
+        self.status = Status(runtime_file() if forever else None)
+        """How it is doing, for whoever asks."""
 
-    def run(self, frames: int | None = None) -> None:
+    def run(self, show: Show, frames: int | None = None) -> None:
         """Watch and switch until the source ends, `frames` have passed, or a signal asks.
+
+        `show(step, wiring)` is told of every step.
 
         Raises:
             HandwaveError: it could not start; or, unless `forever`, the camera failed.
         """
         with on_hangup(self._reload.set if self._forever else None):
+            self.status.write()  # else the last word of a process that died would seem alive
             project = self._load()
             running = self._start(project)
-            while (following := self._watch(running, frames)) is not None:
+            while (following := self._watch(running, show, frames)) is not None:
                 try:
                     running = self._start(following)
                     project = following
@@ -104,8 +111,12 @@ class Device:
 
     def _start(self, project: Project) -> _Running:
         """Take a project's hardware; what was taken is given back if some cannot be."""
-        wiring = Wiring(project.config, self._pins)
+        wiring = Wiring(project.config, self._pins, project.classifier.labels)
         try:
+            if project.config.button is not None:
+                open_button(
+                    project.config.button, wiring, on_pause=self._pause, on_shutdown=power_off
+                )
             outputs = Outputs(wiring.when, wiring.observers)
             return _Running(project, wiring, outputs, self._camera(project, outputs))
         except BaseException:
@@ -119,18 +130,23 @@ class Device:
         def lost(problem: SourceError) -> None:
             outputs.apply(project.decider.nothing(time.monotonic()))
             self._herald.trouble(str(problem))
+            self.status.say(str(problem))
+            self.status.write()
 
         return Patient(lambda: self._open_source(project), lost, self._reload.wait)
 
-    def _watch(self, running: _Running, frames: int | None) -> Project | None:
+    def _watch(self, running: _Running, show: Show, frames: int | None) -> Project | None:
         """Run a project; return what to go on with after a reload, None at the end."""
         project = running.project
-        turns = steps(running.source, project.classifier, project.decider, running.outputs)
+        turns = steps(
+            running.source, project.classifier, project.decider, running.outputs,
+            paused=self._paused.is_set,
+        )  # fmt: skip
         with running.wiring:
             try:
                 for number, step in enumerate(turns, 1):
-                    self._tell(step)
-                    self._show(step, running.wiring)
+                    self._tell(step, running.outputs)
+                    show(step, running.wiring)
                     if number == frames:
                         return None
                     if self._reload.is_set():
@@ -153,7 +169,17 @@ class Device:
         log.warning("reloaded %s", project.config.path)
         return project
 
-    def _tell(self, step: Step) -> None:
+    def _pause(self) -> None:
+        """Pause, or go on again; a button calls this in a thread of its own."""
+        if self._paused.is_set():
+            self._paused.clear()
+        else:
+            self._paused.set()
+
+    def _tell(self, step: Step, outputs: Outputs) -> None:
+        self.status.step(step, step.latency)
+        self.status.failures = outputs.failures
+        self.status.write()
         if step.fresh:
             self._herald.alive(time.monotonic())
         if step.trouble:
@@ -197,6 +223,10 @@ class Patient(Source):
             failures += 1
             if self._wait(pause):
                 return
+
+    def now(self) -> float | None:
+        """Return the time on the clock of the camera that is open."""
+        return None if self._source is None else self._source.now()
 
     def close(self) -> None:
         """Close the camera, if it is open."""

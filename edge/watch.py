@@ -41,6 +41,8 @@ class Step:
     """Whether the frame shows another picture than the one before."""
     seconds: float
     """From having the frame to having switched the outputs, by this machine's clock."""
+    latency: float | None = None
+    """From the frame's arrival at the camera to that; None where the source is a recording."""
 
 
 def steps(
@@ -67,8 +69,9 @@ def steps(
                 decision = decider.nothing(frame.time) if trouble else decider.update(prediction)
                 outputs.apply(decision)
                 stop_if_asked()
-                seconds = time.perf_counter() - start
-                yield Step(frame, prediction, decision, trouble, sight.fresh, seconds)
+                seconds, now = time.perf_counter() - start, source.now()
+                latency = None if now is None else now - frame.time
+                yield Step(frame, prediction, decision, trouble, sight.fresh, seconds, latency)
         finally:
             outputs.close()  # before the camera, whose closing may hang
 

@@ -11,7 +11,7 @@ from edge.outputs.gpio import advice, load_gpiozero
 from edge.platform import is_raspberry_pi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
     from pathlib import Path
 
     from edge.config import Config
@@ -28,20 +28,28 @@ class Wiring:
     Args:
         config: what to open.
         pins: `real` drives the header; `mock` is gpiozero's MockFactory, for machines without one.
+        labels: the model's, for outputs that tell of every decision.
 
     Raises:
         OutputError: no gpiozero, no GPIO here, a pin that something else holds, or an output that
             cannot be opened; what was opened is closed again.
     """
 
-    def __init__(self, config: Config, pins: PinKind) -> None:
+    def __init__(self, config: Config, pins: PinKind, labels: Sequence[str] = ()) -> None:
         self.folder: Path = config.path.parent
         """`edge.toml`'s: what paths in it are relative to."""
         self.pins = pins
+        self.labels = list(labels)
         self.when: dict[str, list[Output]] = {}
         """The outputs by label, for `Outputs`."""
         self.observers: list[Observer] = []
         """What is told of every decision."""
+        self.names: dict[int, str] = {}
+        """What hangs on each BCM pin, such as `led: rock`, or `servo: rock, palm`."""
+        for label, name, kind in config.outputs():
+            for pin in kind.pins():
+                known = self.names.get(pin)
+                self.names[pin] = f"{known}, {label}" if known else f"{name}: {label}"
         self._sections = config.sections
         self._gpiozero: Any = None
         self._devices: dict[tuple[int, ...], Any] = {}  # by BCM pins

@@ -84,7 +84,7 @@ class Broker(Section, frozen=True):
 
     def open(self, wiring: Wiring) -> Device:
         """Begin to connect, and return what tells the broker of every decision."""
-        labels = list(getattr(wiring, "labels", None) or wiring.when)
+        labels = wiring.labels or list(wiring.when)
         return Device(self, post(self, wiring), labels)
 
     def device_name(self) -> str:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from itertools import pairwise
 
 import gpiozero
@@ -33,7 +34,8 @@ def complaint(*arguments):
     done = invoke(*arguments)
     assert done.exit_code == 1, done.output
     assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("edge: watching")]
+    said = [line for line in done.stderr.splitlines() if not line.startswith("edge: watching")]
+    lines = [line for line in said if line[:1] not in {"", " "}]  # below it may be a drawing
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("edge: ")
     return lines[0].removeprefix("edge: ")
@@ -127,7 +129,7 @@ def test_a_source_that_is_not_there(project, source, words):
 def test_real_pins_that_are_not_there_advise_mock_ones(project, monkeypatch):
     monkeypatch.setattr(edge.outputs.gpio, "is_raspberry_pi", lambda: False)
 
-    def fail(_pin):
+    def fail(*_, **__):
         raise OSError("no chip")
 
     monkeypatch.setattr(gpiozero, "LED", fail)
@@ -355,3 +357,24 @@ def test_systemd_hears_that_it_is_ready_once_frames_come(project, tmp_path):
         systemd.setblocking(False)
         with pytest.raises(BlockingIOError):
             systemd.recv(100)
+
+
+def test_the_live_page_shows_what_runs(project):
+    source = ["--source", "virtual", "--json", "--serve", "0"]
+    with start(*RUN, "--config", project, *source) as process:
+        said = [process.stderr.readline() for _ in range(2)]
+        (address,) = re.findall(r"live page at (http://127\.0\.0\.1:\d+/)", "".join(said))
+        process.stdout.readline()  # the first frame
+        with urllib.request.urlopen(f"{address}status.json", timeout=20) as answer:
+            status = json.load(answer)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert status["state"] == "watching"
+    assert status["frames"] > 0
+
+
+def test_others_see_the_page_only_with_a_token(project, monkeypatch):
+    monkeypatch.delenv("HANDWAVE_TOKEN", raising=False)
+    words = ["--source", "virtual", "--serve", "0", "--serve-host", "0.0.0.0"]
+    assert "token" in complaint(*RUN, "--config", project, *words)

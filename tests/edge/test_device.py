@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,9 +17,12 @@ import pytest
 from edge import device as device_module
 from edge.classifier import Classifier
 from edge.config import read_config
+from edge.decider import Decider
 from edge.device import Device, Patient, Project
 from edge.errors import ConfigError, HandwaveError, ModelError, SourceError
 from edge.frame import Frame, Source
+from edge.outputs import Outputs
+from edge.watch import steps
 
 
 class Camera(Source):
@@ -70,7 +74,7 @@ def stage(project, pattern, monkeypatch):
             lit.append({pin for pin, on in wiring.states().items() if on})
             on_step(len(lit))
 
-        Device(load, open_source, "mock", show, forever=forever).run(frames)
+        Device(load, open_source, "mock", forever=forever).run(show, frames)
         assert all(camera.closed for camera in cameras)
         return lit
 
@@ -219,10 +223,10 @@ def test_a_reload_whose_pins_are_taken_goes_back_to_what_ran(stage, project, cap
 
     real = device_module.Wiring
 
-    def wiring(config, pins):
+    def wiring(config, pins, labels):
         if holder and any(output.pins() == (5,) for _, _, output in config.outputs()):
             raise HandwaveError("a pin is held by another program")
-        return real(config, pins)
+        return real(config, pins, labels)
 
     monkeypatch.setattr(device_module, "Wiring", wiring)
     lit = stage(["rock"] * 16, ["rock"] * 8, on_step=rewire)
@@ -240,6 +244,41 @@ def test_a_reload_is_taken_while_the_camera_is_away(stage, project, monkeypatch)
 
     gone = ["rock"] * 8 + [SourceError("gone")]
     stage(gone, ["rock"] * 8, on_step=rewire)  # would wait for a minute
+
+
+def test_a_button_pauses_and_goes_on(stage, project):
+    project.write_text("[when.rock]\nled = 17\n[button]\npin = 3\n")
+
+    def press(number):
+        if number in {8, 16}:
+            pin = gpiozero.Device.pin_factory.pin(3)
+            pin.drive_low()
+            pin.drive_high()
+
+    lit = [pins & {17} for pins in stage(["rock"] * 30, on_step=press)]
+    assert lit[7] == {17}
+    assert lit[8:16] == [set()] * 8
+    assert lit[-1] == {17}
+    assert "STATUS=paused" in stage.told
+
+
+def test_how_it_is_doing_is_written_where_systemd_says(stage, tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    stage(["rock"] * 8 + [SourceError("unplugged")], ["rock"])
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "watching"
+    assert status["frames"] > 0
+
+
+def test_a_step_knows_how_old_its_frame_was(taught, pattern):
+    class Late(Camera):
+        def now(self):
+            return self.clock[0] + 0.07
+
+    decider, outputs = Decider(), Outputs({})
+    turns = steps(Late(pattern, [0.0], ["rock"] * 3), Classifier(taught.path), decider, outputs)
+    assert [step.latency for step in turns] == pytest.approx([0.07] * 3)
 
 
 def test_pauses_between_tries_grow_and_stay():

@@ -153,3 +153,12 @@ def test_without_gpiozero_the_way_to_get_it(kind):
     code = f"import sys\nsys.modules['gpiozero'] = None\n{REAL.replace('real', kind)}"
     line = run(code, GPIOZERO_PIN_FACTORY="x").stdout.splitlines()[0]
     assert line == "gpiozero is missing; on a Pi: sudo apt install python3-gpiozero"
+
+
+def test_pins_are_named_by_what_hangs_on_them(wire):
+    assert wire().names == {
+        17: "led: rock", 22: "buzzer: rock", 23: "buzzer: rock", 5: "led: palm",
+    }  # fmt: skip
+    tables = [f"[when.{label}]\nservo = {{ pin = 18, angle = 0 }}\n" for label in ("rock", "palm")]
+    shared = wire("".join(tables))
+    assert shared.names == {18: "servo: rock, palm"}
