@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edge.config import Config
     from edge.outputs import Kind, Section
 
+PACKAGE_SUFFIXES = {".py", ".html"}
+"""What the `edge` package is made of: code, and its live page."""
 LIMIT = 100_000_000
 """Bytes: a bundle is a few megabytes; far more is a mistake, and would fill an SD card."""
 
@@ -61,7 +63,7 @@ class Bundle:
 
 
 def make_bundle(config: Path, package: Path) -> Bundle:
-    """Gather edge.toml, the files it names, and the .py files of the `edge` package's folder.
+    """Gather edge.toml, the files it names, and the files of the `edge` package's folder.
 
     Everything keeps its place: edge.toml names the model, and outputs their sounds and pictures,
     relative to itself, on the laptop and in the release alike.
@@ -71,7 +73,7 @@ def make_bundle(config: Path, package: Path) -> Bundle:
         DeployError: a file is missing or unreadable, or outside edge.toml's folder, or all files
             together are larger than `LIMIT`.
     """
-    sources = [path for path in sorted(package.rglob("*.py")) if "__pycache__" not in path.parts]
+    sources = [path for path in sorted(package.rglob("*")) if path.suffix in PACKAGE_SUFFIXES]
     wanted = {f"edge/{path.relative_to(package).as_posix()}": path for path in sources}
     found = read_config(config)
     wanted |= {"edge.toml": config, _place("the model", found.model, config): found.model}

@@ -89,6 +89,8 @@ class Outputs:
                 self._on.append(output)  # first, so that a failing on() is still switched off
                 if not self._try(decision.label, output.on):
                     self._try(decision.label, output.off)
+                elif isinstance(output, Follower):
+                    self._try(decision.label, output.follow, decision)
             elif isinstance(output, Shot):
                 self._try(decision.label, output.fire, decision)
             elif callable(output):

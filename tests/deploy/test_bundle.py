@@ -15,12 +15,14 @@ from edge.outputs import Kind
 
 def test_a_bundle_holds_edge_the_model_and_the_config(project, package):
     (package / "__pycache__").mkdir()
-    (package / "__pycache__" / "x.py").write_text("")
+    (package / "__pycache__" / "x.pyc").write_text("")
     (package / "notes.txt").write_text("not code")
     (package / "sub").mkdir()
     (package / "sub" / "part.py").write_text("")
+    (package / "sub" / "page.html").write_text("")
+    (package / "sub" / "note.txt").write_text("")
     bundle = make_bundle(project / "edge.toml", package)
-    code = {"edge/__init__.py", "edge/__main__.py", "edge/sub/part.py"}
+    code = {"edge/__init__.py", "edge/__main__.py", "edge/sub/part.py", "edge/sub/page.html"}
     assert set(bundle.files) == code | {"edge.toml", "model.onnx"}
 
 

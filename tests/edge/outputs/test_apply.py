@@ -167,7 +167,7 @@ class Dimmer(Lamp):
         self.log.append(decision.confidence)
 
 
-def test_a_follower_is_told_of_every_frame_while_it_is_on():
+def test_a_follower_is_told_of_every_frame_while_it_is_on_the_first_included():
     dimmer = Dimmer()
     outputs = Outputs({"rock": dimmer})
     outputs.apply(decision("palm"))
@@ -176,7 +176,7 @@ def test_a_follower_is_told_of_every_frame_while_it_is_on():
     outputs.apply(decision("rock", changed=False))
     outputs.apply(decision(None))
     outputs.apply(decision(None, changed=False))
-    assert dimmer.log == ["lamp.on", 0.9, "lamp.off"]
+    assert dimmer.log == ["lamp.on", 0.9, 0.9, "lamp.off"]
 
 
 def test_what_fires_may_want_the_decision():
