@@ -43,9 +43,10 @@ def content(name):
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("files", "text"), [(one[0], text) for one, text in blocks("toml with (.*?)")]
-)
+WITH_FILES = [(files, text) for (files,), text in blocks("toml with (.*?)")]
+
+
+@pytest.mark.parametrize(("files", "text"), WITH_FILES)
 def test_what_names_files_is_right_where_they_are(tmp_path, files, text):
     for name in files.split():
         path = tmp_path / name
