@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from edge.outputs.kind import Kind, Section
 from edge.outputs.paths import find_beside, read_head, suffix
-from edge.outputs.process import Once, end, environment, last_line
+from edge.outputs.process import GRACE, Once, end, environment, last_line
 from edge.outputs.worker import Worker
 
 if TYPE_CHECKING:
@@ -233,7 +233,10 @@ class Painter:
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe:
                 pipe.close()
-        end(self._child)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(GRACE)  # by itself, with the end of its stdin, it leaves all tidy
+        if self._child.poll() is None:
+            end(self._child)
 
     def _answer(self) -> str | None:
         """Return what is wrong, "" for nothing; None while it has not answered.

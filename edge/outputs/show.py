@@ -93,7 +93,7 @@ class Show:
 
     def tick(self) -> float:
         """Draw the next picture of what moves, if it is time; return the seconds until the next."""
-        self.pygame.event.pump()  # a desktop greys out a window that never does
+        self.pygame.event.clear()  # a desktop greys out a window that never looks at them
         if self._moving is None:
             return PUMP
         now = time.monotonic()
