@@ -21,6 +21,11 @@ class HandwaveError(Exception):
         super().__init__(line)
         self.picture = picture
 
+    def __str__(self) -> str:
+        """Return the message as one line, in logs as well: names in it are other people's."""
+        line = " ".join(super().__str__().split())
+        return "".join(c if c.isprintable() else "?" for c in line)  # they may hold escapes
+
 
 class PictureError(HandwaveError):
     """A picture file that cannot be read."""

@@ -104,9 +104,9 @@ def _as_rgb(file: PIL.Image.Image, max_side: int) -> Image:
     from PIL import Image, ImageOps
 
     file.load()
-    picture: Image.Image = file
     with suppress(Exception):  # damaged metadata is no reason to lose the pixels
-        picture = ImageOps.exif_transpose(file)
+        ImageOps.exif_transpose(file, in_place=True)
+    picture = _shrunk(file, max_side)  # before what takes several times its memory
     if picture.mode.startswith(("I", "F")):  # 16-bit grey: its high byte
         high = np.clip(np.asarray(picture, dtype=np.float64) / 257, 0, 255)
         picture = Image.fromarray(high.round().astype(np.uint8))
@@ -114,10 +114,23 @@ def _as_rgb(file: PIL.Image.Image, max_side: int) -> Image:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
-    picture = picture.convert("RGB")
-    if max(picture.size) > max_side:
-        picture.thumbnail((max_side, max_side), Image.Resampling.BOX)
-    return np.array(picture)
+    return np.array(picture.convert("RGB"))
+
+
+def _shrunk(picture: PIL.Image.Image, max_side: int) -> PIL.Image.Image:
+    """Return a picture no side of which is longer than `max_side`, each pixel a mean."""
+    from PIL import Image
+
+    if max(picture.size) <= max_side:
+        return picture
+    if picture.mode == "P" or "transparency" in picture.info:  # numbers of colours have no mean
+        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    elif picture.mode == "1":
+        picture = picture.convert("L")
+    elif picture.mode.startswith("I;"):
+        picture = picture.convert("I")
+    picture.thumbnail((max_side, max_side), Image.Resampling.BOX)
+    return picture
 
 
 def _walk(folder: Path, suffixes: Container[str]) -> Iterator[Path]:

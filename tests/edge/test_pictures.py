@@ -237,6 +237,23 @@ def test_pictures_are_shrunk_to_max_side_and_never_enlarged(save, name, size, ma
     assert got.shape == (expected[1], expected[0], 3)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16"])
+def test_shrinking_is_the_same_for_every_kind_of_picture(save, mode):
+    left, right = (200, 40, 40), (40, 40, 200)
+    image = Image.new("RGB", (900, 600), left)
+    image.paste(right, (450, 0, 900, 600))
+    if mode == "I;16":
+        grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+        image = Image.fromarray(grey)
+    else:
+        image = image.convert(mode)
+    path = save(image, "a.png")
+    whole, small = read_picture(path, max_side=900), read_picture(path, max_side=90)
+    assert (whole.shape, small.shape) == ((600, 900, 3), (60, 90, 3))
+    tens = whole.reshape(60, 10, 90, 10, 3).mean(axis=(1, 3))  # dots of few colours become one
+    np.testing.assert_allclose(small, tens, atol=3)
+
+
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_shrinking_keeps_the_picture_upright(save, orientation):
     exif = Image.Exif()
