@@ -23,7 +23,7 @@ class HandwaveError(Exception):
 
     def __str__(self) -> str:
         """Return the message as one line, in logs as well: names in it are other people's."""
-        line = " ".join(super().__str__().split())
+        line = " ".join(part.strip() for part in super().__str__().splitlines())
         return "".join(c if c.isprintable() else "?" for c in line)  # they may hold escapes
 
 

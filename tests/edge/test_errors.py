@@ -11,7 +11,7 @@ from edge.errors import ConfigError, HandwaveError
     ("message", "line"),
     [
         ("edge.toml: no such file", "edge.toml: no such file"),
-        ("unknown key 'a\nb'\r\n; see \t there", "unknown key 'a b' ; see there"),
+        ("unknown key 'a\nb'\r\n; see  there\n", "unknown key 'a b' ; see  there"),
         ("the class '\x1b[31mred\x00'", "the class '?[31mred?'"),
         ("the class 'Händer 🖐'", "the class 'Händer 🖐'"),
         ("", ""),
