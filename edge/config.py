@@ -172,6 +172,10 @@ def _take_sections(path: Path, table: dict[str, Any]) -> dict[str, Section]:
         kind = find_kind(name)
         if kind is not None and kind.section is not None:
             sections[name] = _convert(table.pop(name), kind.section, f"{path}: [{name}]")
+            try:
+                sections[name].check(path.parent)
+            except ValueError as problem:
+                raise ConfigError(f"{path}: [{name}] {problem}") from None
     return sections
 
 

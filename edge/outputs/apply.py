@@ -85,6 +85,87 @@ class Outputs:
             return
         self.off()
         for output in self._when.get(decision.label or "", []):
+            self._begin(output, decision)
+        for observer in self._observers:
+            self._try(decision.label, observer.decided, decision)
+
+    def _begin(self, output: Output, decision: Decision) -> None:
+        """Switch one output on, or fire it."""
+        if _is_switch(output):
+            self._on.append(output)  # first, so that a failing on() is still switched off
+            if not self._try(decision.label, output.on):
+                self._try(decision.label, output.off)
+            elif isinstance(output, Follower):
+                self._try(decision.label, output.follow, decision)
+        elif isinstance(output, Shot):
+            self._try(decision.label, output.fire, decision)
+        elif callable(output):
+            self._try(decision.label, output)
+
+    def off(self) -> object: ...  # noqa: D102
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A switch that is told of every frame while it is on, as a lamp that shows confidence."""
+
+    def follow(self, decision: Decision) -> object: ...  # noqa: D102
+
+
+@runtime_checkable
+class Shot(Protocol):
+    """What fires once and wants to know at which decision."""
+
+    def fire(self, decision: Decision) -> object: ...  # noqa: D102
+
+
+class Observer(Protocol):
+    """What is told of every decision that changes something, whichever label."""
+
+    def decided(self, decision: Decision) -> object: ...  # noqa: D102
+
+
+Output: TypeAlias = Switch | Shot | Callable[[], object]
+
+
+class Outputs:
+    """Outputs by label.
+
+    An output with `on()` and `off()` *follows*: it is on while its label is decided. Any other
+    *fires*: its `fire(decision)`, or it itself, is called once each time its label is decided.
+
+    One that fails is named in the log and left off; the others go on, and so does the device.
+
+    >>> outputs = Outputs({"rock": LED(17), "palm": [Buzzer(22), say_hi]})  # doctest: +SKIP
+
+    Args:
+        when: an output, or several, for each label.
+        observers: what is told of every decision.
+
+    Raises:
+        OutputError: something that is neither a switch nor callable, or `background`.
+    """
+
+    def __init__(
+        self,
+        when: Mapping[str, Output | Iterable[Output]],
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self._when = {label: _as_list(label, outputs) for label, outputs in when.items()}
+        self._observers = list(observers)
+        self._on: list[Switch] = []
+        self.failures = 0
+        """How often an output has failed."""
+
+    def apply(self, decision: Decision) -> None:
+        """Switch what this decision changes."""
+        if not decision.changed:
+            for lit in self._on:
+                if isinstance(lit, Follower):
+                    self._try(decision.label, lit.follow, decision)
+            return
+        self.off()
+        for output in self._when.get(decision.label or "", []):
             if _is_switch(output):
                 self._on.append(output)  # first, so that a failing on() is still switched off
                 if not self._try(decision.label, output.on):

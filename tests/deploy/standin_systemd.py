@@ -76,7 +76,7 @@ def restart(unit):
         give_up = time.monotonic() + float(service["TimeoutStartSec"])
         while process.poll() is None and time.monotonic() < give_up:
             try:
-                if ready.recv(4096) == b"READY=1":
+                if b"READY=1" in ready.recv(4096).split(b"\n"):
                     (STATE / f"{unit}.pid").write_text(str(process.pid))
                     return 0
             except TimeoutError:

@@ -57,6 +57,8 @@ def standin():
         patch.setattr(selectors, "DefaultSelector", Quick)
         module.picamera2 = module.install(patch)
         yield module
+        for name in [name for name in sys.modules if name.partition(".")[0] == "picamera2"]:
+            del sys.modules[name]  # other tests must not find a camera here
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def test_what_is_on_while_low_is_high_from_the_first_moment(wire, kind):
 @pytest.mark.parametrize(("confidence", "light"), [(1.0, 1.0), (0.7, 0.49), (7.0, 1.0), (-1, 0.0)])
 def test_brightness_follows_confidence(wire, confidence, light):
     _wiring, outputs = wire("[when.rock]\npwm_led = 18\n")
-    outputs.apply(decision("rock"))
+    outputs.apply(decision("rock", 1.0))
     assert pin(18).state == 1
     outputs.apply(decision("rock", confidence, changed=False))
     assert pin(18).state == pytest.approx(light)
