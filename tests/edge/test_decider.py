@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from edge.classifier import Prediction
 from edge.decider import GAP, Decider
+from edge.outputs import Outputs
 
 LABELS = ("background", "palm", "rock")
 ENTER, LEAVE = 0.7, 0.5
@@ -365,3 +368,48 @@ def test_a_steady_view_settles(label, confidence, stream):
         assert settled[0] == label
     elif probability < settings["leave"] - 1e-6:
         assert settled[0] is None
+
+
+@given(streams(), streams())
+def test_a_clock_that_goes_back_leaves_nothing_of_the_stream_before(one, other):
+    settings, frames = one
+    decider, fresh = Decider(**settings), Decider(**settings)
+    for frame in frames:
+        decider.update(replace(frame, time=frame.time + 2e6))
+    before = decider.update(replace(frames[-1], time=frames[-1].time + 2e6)).label
+    first, *rest = other[1]
+    got, expected = decider.update(first), fresh.update(first)
+    assert (got.label, got.confidence) == (expected.label, expected.confidence)
+    assert got.changed == (expected.changed or before != expected.label)
+    assert [decider.update(f).label for f in rest] == [fresh.update(f).label for f in rest]
+
+
+@given(streams(), st.integers(0, 39))
+def test_where_there_is_nothing_to_see_nothing_is_decided_and_the_hold_begins_anew(stream, at):
+    settings, frames = stream
+    decider = Decider(**settings)
+    at = min(at, len(frames) - 1)
+    before = [decider.update(frame) for frame in frames[: at + 1]][-1]
+    now = frames[at].time
+    decision = decider.nothing(now)
+    assert (decision.label, decision.changed) == (None, before.label is not None)
+    for frame in frames[at + 1 :]:
+        decision = decider.update(frame)
+        if decision.label is not None:
+            first = frames[at + 1].time
+            assert decision.time - first >= settings["hold"] - 1e-6
+            break
+
+
+@given(streams())
+def test_outputs_are_driven_by_gestures_alone_and_each_beginning_once(stream):
+    settings, frames = stream
+    decider, fired = Decider(**settings), []
+    outputs = Outputs({label: partial(fired.append, label) for label in LABELS[1:]})
+    begun = []
+    for frame in frames:
+        decision = decider.update(frame)
+        outputs.apply(decision)
+        if decision.changed and decision.label not in (None, "background"):
+            begun.append(decision.label)
+    assert fired == begun
