@@ -208,7 +208,8 @@ def test_any_other_word_is_one_line_with_the_words_there_are(word):
     with pytest.raises(SourceError) as caught:
         open_source(word)
     message = str(caught.value)
-    assert message == f"{word}: no such source; a source is {sources.FORMS}"
+    said = word.replace("\0", "?")  # nothing that a terminal would obey
+    assert message == f"{said}: no such source; a source is {sources.FORMS}"
 
 
 def test_a_far_camera_is_not_built_yet():
