@@ -231,12 +231,18 @@ def process(code: str, subject: Subject) -> list[float]:
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code, str(subject.model), str(subject.config)],
-        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True, text=True, check=False, env=environment(paths, subject),
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{subject.name}: {done.stderr}")
     memory, processor, clock = (float(word) for word in done.stdout.split("\n")[-2].split())
     return [memory, processor, clock - start]
+
+
+def environment(paths: str, subject: Subject) -> dict[str, str]:
+    """Return the environment of both: what was compiled once is kept, as wherever one installs."""
+    kept = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPATH": paths, "PYTHONPYCACHEPREFIX": str(subject.config.parent / "pyc")}
 
 
 def edge_run(config: str) -> None:
@@ -269,6 +275,7 @@ def soak(subject: Subject, frames: int) -> bool:
     class Looked(Still):
         def asked(self, number: int) -> None:
             if number and number % (frames // MOMENTS) == 0:
+                forget_pins()
                 looks.append((resident(), len(list(Path("/proc/self/fd").iterdir()))))
                 memory, handles = looks[-1]
                 print(f"| {subject.name} | {number} | {memory} | {handles} |", flush=True)
@@ -279,6 +286,14 @@ def soak(subject: Subject, frames: int) -> bool:
     print(f"{subject.name}: {after - before} kB more than after the first tenth"
           f"{': it grows' if grows else ''}")  # fmt: skip
     return grows
+
+
+def forget_pins() -> None:
+    """Let gpiozero's mock pins forget what they were switched to: they keep it all, for tests."""
+    import gpiozero
+
+    for pin in gpiozero.Device.pin_factory.pins.values():
+        pin.clear_states()
 
 
 def resident() -> int:
