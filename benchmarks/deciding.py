@@ -344,7 +344,7 @@ class Fading(Decider):
 
 @dataclass
 class Evidence:
-    """A sum of evidence for each label: what is surely seen is seen sooner.
+    """A sum of evidence for each label, for or against: what is surely seen is seen sooner.
 
     Source: Page, "Continuous Inspection Schemes", Biometrika 1954 (CUSUM).
     """
@@ -353,6 +353,8 @@ class Evidence:
     """Evidence of one frame, at most: a logit."""
     enough: float
     """Seconds times logits: what begins a gesture; a tenth of it ends one."""
+    even: float
+    """The probability that speaks neither for a label nor against it."""
     novelty: float
     cooldown: float
     _sums: np.ndarray | None = None
@@ -366,7 +368,8 @@ class Evidence:
         p = np.clip(prediction.probabilities.astype(float), 1e-6, 1 - 1e-6)
         if not prediction.novelty <= self.novelty:
             p[:] = 1e-6
-        gain = np.clip(np.log(p / (1 - p)), -self.most, self.most) * min(now - self._time, 0.1)
+        weight = np.log(p / (1 - p)) - math.log(self.even / (1 - self.even))
+        gain = np.clip(weight, -self.most, self.most) * min(now - self._time, 0.1)
         before = np.zeros(len(p)) if self._sums is None else self._sums
         self._sums = np.clip(before + gain, 0, self.enough)
         self._time, old = now, self._label
@@ -398,7 +401,8 @@ class Setting:
     def decider(self, limits: Thresholds) -> Decider | Evidence:
         """Return a decider for a model with these thresholds."""
         if self.rule == "evidence":
-            return Evidence(self.window, self.hold, limits.novelty, self.cooldown)
+            even = self.enter or 0.5
+            return Evidence(self.window, self.hold, even, limits.novelty, self.cooldown)
         enter = limits.enter if self.enter is None else self.enter
         kind = Fading if self.rule == "fading" else Decider
         return kind(
@@ -408,7 +412,7 @@ class Setting:
 
     def __str__(self) -> str:
         if self.rule == "evidence":
-            words = f"logits to {self.window:g}, enough {self.hold:g}"
+            words = f"logits to {self.window:g}, enough {self.hold:g}, even {self.enter:g}"
         else:
             enter = "card" if self.enter is None else f"{self.enter:g}"
             words = f"window {self.window:g}, hold {self.hold:g}, enter {enter}"
@@ -431,8 +435,10 @@ def settings() -> Iterator[Setting]:
         yield Setting("mean", window, hold, enter)
     for half, hold, enter in product([0.05, 0.1, 0.15, 0.2], holds[:4], enters):
         yield Setting("fading", half, hold, enter)
-    for most, enough in product([1.0, 2.0, 4.0, 6.0], [0.3, 0.4, 0.6, 0.8, 1.0]):
-        yield Setting("evidence", most, enough, None)
+    for most, enough, even in product(
+        [1.0, 2.0, 4.0], [0.2, 0.3, 0.4, 0.5, 0.6, 0.8], [0.5, 0.6, 0.7]
+    ):
+        yield Setting("evidence", most, enough, even)
 
 
 @dataclass
@@ -519,7 +525,7 @@ def main() -> None:
 
 
 def choose(shown: list[Scene], options: argparse.Namespace) -> list[Setting]:
-    """Print the best of each rule; return the present settings and those."""
+    """Print the best of each rule; return those and the present settings, surer ones as well."""
     seconds = 60 * options.minutes
     composed = [Streams.of(scene, options, seconds, seed) for seed, scene in enumerate(shown)]
     results: dict[Setting, Outcome] = {}
@@ -536,12 +542,12 @@ def choose(shown: list[Scene], options: argparse.Namespace) -> list[Setting]:
 
     print(f"\n| chosen by | {' | '.join(TITLES)} |\n| --- |{' ---: |' * len(TITLES)}")
     print(f"| {NOW} | {tried(NOW).row()} |", flush=True)
-    best = [NOW]
+    best = [NOW, *(replace(NOW, enter=enter) for enter in (0.6, 0.7, 0.8))]
     for rule in RULES:
         several = sorted((one for one in settings() if one.rule == rule), key=worth, reverse=True)
         for setting in several[:4]:
             print(f"| {setting} | {tried(setting).row()} |", flush=True)
-        best += several[:1]
+        best += [one for one in several[:1] if one not in best]
     for leave, cooldown in product((0.33, 0.5, 0.8), (0.0, 0.25, 0.5, 1.0)):
         setting = replace(NOW, leave=leave, cooldown=cooldown)
         print(f"| {setting} | {tried(setting).row()} |", flush=True)
