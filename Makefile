@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test fuzz lint format clean
+.PHONY: demo test test-rig fuzz lint format clean
 
 demo: $(VENV)/laptop  ## the main job, no hardware: teach, export, run, light (mock) LEDs
 	@$(BIN)/trainer demo $(if $(DATA),"$(patsubst ~/%,$(HOME)/%,$(DATA))")
@@ -16,6 +16,9 @@ test: $(VENV)/dev  ## every test
 	@$(BIN)/python -m pytest -q
 
 MINUTES ?= 10
+test-rig: $(VENV)/dev  ## the service in a booted Debian: real systemd, sshd, picamera2, lgpio; root
+	@$(BIN)/python -m pytest -q -m tier2 tests/rig
+
 fuzz: $(VENV)/dev  ## broken models, edge.tomls, pictures and videos, for MINUTES each
 	@$(BIN)/python tests/fuzz/fuzz.py --first $$(date +%s) --minutes $(MINUTES) $(DOORS)
 

@@ -43,10 +43,14 @@ CAMERA = """
 
 # What makes this machine's hardware, and nothing that the service itself is judged by. The times
 # are shorter: a test that waits for a watchdog waits long enough.
+HARDWARE = (
+    f"LD_PRELOAD={':'.join(f'/rig/{name}.so' for name in FAKES)}",
+    "FAKE_GPIO=/rig/pins",
+    "FAKE_PROC=/rig",
+)
 DROP_IN = f"""
 [Service]
-Environment="LD_PRELOAD={" ".join(f"/rig/{name}.so" for name in FAKES)}"
-Environment=FAKE_GPIO=/rig/pins FAKE_PROC=/rig
+Environment={" ".join(HARDWARE)}
 ReadWritePaths=/rig
 TimeoutStartSec=20
 WatchdogSec=5
@@ -126,8 +130,9 @@ class Machine:
         return done.stdout.strip() in {"running", "degraded"}
 
     def cut(self):
-        """Cut its power."""
-        self._nspawn.kill()
+        """Cut its power: with the first process of a machine, the kernel kills all of it."""
+        with suppress(ProcessLookupError):
+            os.kill(self.leader, signal.SIGKILL)
         self._nspawn.wait()
         self._nspawn = None
 
@@ -147,6 +152,13 @@ class Machine:
         where = "--all" if inside else "--net"
         command = ["nsenter", f"--target={self.leader}", where, "--", *map(str, words)]
         return subprocess.run(command, check=check, stdin=subprocess.DEVNULL, **options)
+
+    def start(self, *words):
+        """Start a program in it that sees the header; it should end when its stdin does."""
+        variables = ("env", *HARDWARE, "GPIOZERO_PIN_FACTORY=lgpio")
+        command = ["nsenter", f"--target={self.leader}", "--all", "--", *variables, *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
     def systemctl(self, *words, **options):
         """Run systemctl in it."""
@@ -246,6 +258,7 @@ def release(machine, model, tmp_path):
     for path in (home / "current", home / "healthy"):
         path.unlink(missing_ok=True)
     (home / "current").symlink_to(f"releases/{bundle.release}")
+    machine.run("chown", "-R", "-h", "pi:", "/opt/handwave")
     return folder
 
 
@@ -265,6 +278,8 @@ def pi(machine, release, shown):
     machine.look_at("palm")
     machine.before = machine.journal
     yield machine
+    print(machine.systemctl("status", "handwave", check=False))  # shown if the test fails
+    print(machine.journal.removeprefix(machine.before))
     machine.systemctl("stop", "handwave")
 
 

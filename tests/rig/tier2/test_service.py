@@ -1,6 +1,7 @@
 """Tier 2: the service as it is shipped, on a booted Debian, and what happens to it in a year."""
 
 import pytest
+from PIL import Image
 
 pytestmark = [pytest.mark.tier2, pytest.mark.timeout(300)]
 
@@ -26,7 +27,7 @@ def test_what_the_camera_sees_switches_its_pin(pi, label, pin):
 
 
 def test_it_runs_as_a_user_of_its_own_in_no_more_groups_than_it_needs(lit):
-    status = (lit.root / "dev/null").parent and lit.run("cat", f"/proc/{lit.pid}/status").stdout
+    status = lit.run("cat", f"/proc/{lit.pid}/status").stdout
     rows = dict(row.split(":", 1) for row in status.splitlines())
     user = lit.id_of("passwd", "handwave")
     groups = {lit.id_of("group", name) for name in ("handwave", "video", "gpio", "audio")}
@@ -63,6 +64,30 @@ def test_a_camera_that_shows_one_picture_for_ever_is_started_again(lit):
     lit.look_at("palm")
     lit.until(ActiveState="active", SubState="running")
     lit.header.wait(LED, 1)
+
+
+def test_a_covered_camera_switches_nothing_and_says_so(pi):
+    for number in range(6):
+        shade = Image.new("RGB", (160, 120), (number, number, number))
+        shade.save(pi.share / "shown" / f"{number}.jpg")
+    for path in (pi.share / "shown").iterdir():
+        if int(path.stem) >= 6:
+            path.unlink()
+    pi.systemctl("start", "handwave")
+    pi.says("black", since=pi.before)
+    assert pi.header.high == set()
+    assert pi.state == "active"
+
+
+def test_pins_that_another_program_holds_are_waited_for(pi):
+    holds = "import gpiozero; led = gpiozero.LED(17); print('held', flush=True); input()"
+    other = pi.start("/opt/handwave/venv/bin/python", "-c", holds)
+    assert other.stdout.readline() == "held\n"
+    pi.systemctl("start", "--no-block", "handwave")
+    pi.says("a pin is held by another program", since=pi.before)
+    other.communicate("\n")
+    pi.until(ActiveState="active")
+    pi.header.wait(LED, 1)
 
 
 def test_a_broken_edge_toml_is_not_taken_at_a_reload(lit, release):

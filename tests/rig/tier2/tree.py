@@ -40,6 +40,26 @@ PROGRAMS = {
 CANNOT = 3
 """The exit code where a virtual Pi cannot be made: a reason to skip, and no fault."""
 
+SET_UP = r"""
+groupadd --system gpio
+useradd --system --no-create-home --shell /usr/sbin/nologin --groups video,gpio,audio handwave
+useradd --create-home --shell /bin/bash --groups adm --password '*' pi
+allowed='/usr/bin/systemctl restart handwave.service, /usr/bin/systemctl stop handwave.service'
+echo "pi ALL=(root) NOPASSWD: $allowed" > /etc/sudoers.d/handwave
+install -d -o pi -g pi /opt/handwave
+python3 -m venv --system-site-packages --without-pip /opt/handwave/venv
+chown -R pi: /opt/handwave
+# Raspberry Pi OS keeps its journal in memory.
+mkdir -p /usr/lib/systemd/journald.conf.d
+printf '[Journal]\nStorage=volatile\n' \
+    > /usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf
+# Updates are not what is tested.
+for unit in apt-daily apt-daily-upgrade dpkg-db-backup fstrim; do
+    ln -sf /dev/null /etc/systemd/system/$unit.timer
+done
+"""
+"""What docs/deploying.md asks of a Pi, and what its own system brings along."""
+
 
 def missing() -> str | None:
     """Return why a virtual Pi cannot be made here, and what to do; None if it can."""
@@ -61,11 +81,11 @@ def cache() -> Path:
 
 def recipe() -> str:
     """Return a name for what a tree is made from: another recipe, another tree."""
-    made_from = [Path(__file__), *sorted((HERE / "parts").rglob("*")), ROOT / "constraints.txt"]
-    digest = hashlib.sha256()
-    for path in made_from:
-        if path.is_file() and path.suffix != ".pyc":
-            digest.update(path.name.encode() + path.read_bytes())
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for path in sorted((HERE / "parts").rglob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    for name in ("lgpio", *AS_IF_FROM_APT, *IN_THE_VENV):
+        digest.update(pinned(name).encode())
     return digest.hexdigest()[:12]
 
 
@@ -102,12 +122,12 @@ def make_debian(tree: Path) -> None:
     )  # fmt: skip
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that handwave is tested with, by package."""
-    rows = [
-        row.partition(";")[0].strip() for row in (ROOT / "constraints.txt").read_text().split("\n")
-    ]
-    return {row.partition("==")[0]: row for row in reversed(rows) if "==" in row}
+def pinned(name: str) -> str:
+    """Return a package with the version that handwave is tested with, for pip."""
+    for row in (ROOT / "constraints.txt").read_text().splitlines():
+        if row.startswith(f"{name}=="):
+            return row.partition(";")[0].strip()
+    return name
 
 
 def pip(*words: str | Path) -> None:
@@ -119,14 +139,12 @@ def pip(*words: str | Path) -> None:
 
 def install(names: tuple[str, ...], folder: Path) -> None:
     """Put wheels for the tree's Python into a folder; nothing is compiled."""
-    pinned = versions()
-    wanted = [pinned.get(name, name) for name in names]
     machine = os.uname().machine
     platforms = [f"--platform=manylinux_2_{n}_{machine}" for n in (28, 27, 17)]
     pip(
         "install", "--target", folder, "--no-deps", "--only-binary", ":all:", "--upgrade",
         f"--python-version={python(folder)}", "--implementation=cp", *platforms,
-        f"--platform=manylinux2014_{machine}", *wanted,
+        f"--platform=manylinux2014_{machine}", *map(pinned, names),
     )  # fmt: skip
 
 
@@ -141,7 +159,7 @@ def compile_lgpio(tree: Path, folder: Path) -> None:
     """Compile lgpio for the tree's Python, for which it has no wheel; swig makes its C."""
     build = tree / "root" / "lgpio"
     build.mkdir()
-    pip("download", "--no-deps", "--no-binary", ":all:", "-d", build, versions()["lgpio"])
+    pip("download", "--no-deps", "--no-binary", ":all:", "-d", build, pinned("lgpio"))
     (archive,) = build.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         tar.extractall(build, filter="data")
@@ -166,26 +184,7 @@ def set_up(tree: Path) -> None:
     shutil.copytree(HERE / "parts", packages, dirs_exist_ok=True)
     with (packages / "picamera2" / "__init__.py").open("a") as file:
         file.write("\nfrom virtual_camera import VirtualPicamera2 as Picamera2  # the rig's\n")
-    run(
-        "chroot",
-        tree,
-        "sh",
-        "-euc",
-        """
-        groupadd --system gpio
-        useradd --system --no-create-home --shell /usr/sbin/nologin \\
-            --groups video,gpio,audio handwave
-        useradd --create-home --shell /bin/bash --groups adm,sudo --password '*' pi
-        echo 'pi ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/pi
-        install -d -o pi -g pi /opt/handwave
-        python3 -m venv --system-site-packages --without-pip /opt/handwave/venv
-        chown -R pi: /opt/handwave
-        rm -f /etc/ssh/ssh_host_*
-        # Nothing that a service on a shelf has no use for.
-        systemctl mask --quiet systemd-networkd-wait-online.service apt-daily.timer \
-            apt-daily-upgrade.timer dpkg-db-backup.timer systemd-tmpfiles-clean.timer
-    """,
-    )
+    run("chroot", tree, "sh", "-euc", SET_UP)
     (site,) = (tree / "opt/handwave/venv/lib").glob("python*/site-packages")
     install(IN_THE_VENV, site)
 
