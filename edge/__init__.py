@@ -5,7 +5,8 @@
 >>> watch("model.onnx", when={"rock": LED(17)})     # doctest: +SKIP
 """
 
-from edge.camera import Camera
+from typing import TYPE_CHECKING
+
 from edge.card import BACKGROUND, Card
 from edge.classifier import Classifier, Prediction
 from edge.config import Config, read_config
@@ -21,9 +22,12 @@ from edge.errors import (
 from edge.frame import Frame, Source
 from edge.outputs import Outputs
 from edge.sources import Folder, Video, open_source
-from edge.virtual import Virtual
 from edge.watch import watch
 from edge.webcam import Webcam
+
+if TYPE_CHECKING:
+    from edge.camera import Camera
+    from edge.virtual import Virtual
 
 __all__ = [
     "BACKGROUND",
@@ -51,3 +55,16 @@ __all__ = [
     "read_config",
     "watch",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what gives frames only when it is asked for: drawing hands alone is 4 MB."""
+    if name == "Camera":
+        from edge.camera import Camera
+
+        return Camera
+    if name == "Virtual":
+        from edge.virtual import Virtual
+
+        return Virtual
+    raise AttributeError(f"module 'edge' has no attribute {name!r}")

@@ -15,14 +15,9 @@ from edge.classifier import Classifier
 from edge.config import read_config
 from edge.console import Group
 from edge.device import Device, Project
-from edge.doctor import doctor
-from edge.off import off
 from edge.platform import is_raspberry_pi
-from edge.replay import replay
 from edge.service import until_stopped
 from edge.sources import default_source, open_source
-from edge.status_command import status
-from edge.wiggle import wiggle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,14 +35,35 @@ config_option = click.option(
 )
 
 
-@click.group("edge", cls=Group)
+class _Edge(Group):
+    """The command whose rarer parts load when asked for: `edge run` is to start soon, and small."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a part by name."""
+        if name not in self.commands:
+            self._load_all()
+        return super().get_command(ctx, name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all."""
+        self._load_all()
+        return super().list_commands(ctx)
+
+    def _load_all(self) -> None:
+        from edge.doctor import doctor
+        from edge.off import off
+        from edge.replay import replay
+        from edge.status_command import status
+        from edge.wiggle import wiggle
+
+        for command in (replay, wiggle, off, status, doctor):
+            self.add_command(command)
+
+
+@click.group("edge", cls=_Edge)
 @click.version_option(package_name="handwave", prog_name="edge")
 def main() -> None:
     """Run a taught model on a camera and light LEDs, on a Raspberry Pi or a laptop."""
-
-
-for command in (replay, wiggle, off, status, doctor):
-    main.add_command(command)
 
 
 @main.command(epilog="Example: edge check --config edge.toml")

@@ -137,6 +137,18 @@ def test_importing_edge_loads_nothing_heavy():
     assert got & HEAVY == set()
 
 
+def test_running_loads_nothing_that_only_other_commands_and_sources_need():
+    code = (
+        "import sys, edge.cli\n"
+        "try: edge.cli.main(['run', '--config', 'none.toml'])\n"
+        "except SystemExit as end: assert end.code == 1\n"
+        "rare = {'edge.virtual', 'edge.camera', 'edge.doctor', 'edge.replay', 'hashlib'}\n"
+        "assert not rare & set(sys.modules), rare & set(sys.modules)\n"
+        "from edge import Camera, Virtual\n"
+    )
+    assert "edge" in loaded(code)
+
+
 def test_help_loads_not_even_numpy_for_work():
     code = (
         "import edge.cli\n"

@@ -97,14 +97,7 @@ def built_in() -> dict[str, type[Kind]]:
     from edge.outputs import command, mqtt, pins, screen, sound, webhook
 
     return {
-        "led": pins.Led,
-        "pwm_led": pins.PwmLed,
-        "rgb_led": pins.RgbLed,
-        "buzzer": pins.Buzzer,
-        "tone": pins.Tone,
-        "servo": pins.Servo,
-        "relay": pins.Relay,
-        "motor": pins.Motor,
+        **pins.KINDS,
         "sound": sound.Sound,
         "say": sound.Say,
         "picture": screen.Picture,
@@ -120,6 +113,11 @@ def find_kind(name: str) -> type[Kind] | None:
     Raises:
         ConfigError: another package's kind that cannot be loaded.
     """
+    from edge.outputs import pins
+
+    # Those on pins first: whoever has only these need not load what the others are made of.
+    if name in pins.KINDS:
+        return pins.KINDS[name]
     if name in built_in():
         return built_in()[name]
     for point in entry_points(group=ENTRY_POINTS, name=name):

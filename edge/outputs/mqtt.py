@@ -6,7 +6,6 @@ to paho, whose own thread talks to the broker.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import socket
@@ -484,7 +483,11 @@ def _slug(name: str) -> str:
     """Return a name as a part of a topic: Home Assistant takes letters, digits, _ and -."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9_-]+", "_", plain.lower()).strip("_")[:60]
-    return slug or hashlib.sha256(name.encode()).hexdigest()[:8]  # a name without a Latin letter
+    if slug:
+        return slug
+    import hashlib  # OpenSSL: 3 MB, for a name without a Latin letter
+
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
 def _version() -> dict[str, str]:

@@ -463,3 +463,16 @@ def _read_note(word: str, beat: float) -> Note:
     if not 0.1 <= beats <= 100:
         raise ValueError(f"melody: '{word}' does not last 0.1 to 100 beats")
     return tone, beats * beat
+
+
+KINDS: dict[str, type[Kind]] = {
+    "led": Led,
+    "pwm_led": PwmLed,
+    "rgb_led": RgbLed,
+    "buzzer": Buzzer,
+    "tone": Tone,
+    "servo": Servo,
+    "relay": Relay,
+    "motor": Motor,
+}
+"""What `edge.toml` calls each."""
