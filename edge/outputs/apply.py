@@ -80,8 +80,9 @@ class Outputs:
         """Switch what this decision changes."""
         if not decision.changed:
             for lit in self._on:
-                if isinstance(lit, Follower):
-                    self._try(decision.label, lit.follow, decision)
+                follow = getattr(lit, "follow", None)  # each frame: isinstance costs ten times that
+                if follow is not None:
+                    self._try(decision.label, follow, decision)
             return
         self.off()
         for output in self._when.get(decision.label or "", []):

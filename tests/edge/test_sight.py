@@ -85,7 +85,7 @@ def test_one_pixel_that_changes_is_enough_to_be_alive():
     pictures = []
     for number in range(60):
         pictures.append(still.copy())
-        pictures[-1][0, 8 * (number % 8), 0] ^= 1
+        pictures[-1][0, 8 * (number % 8), 1] ^= 1
     assert set(look(Sight(), pictures)) == {None}
 
 
