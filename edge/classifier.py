@@ -6,10 +6,10 @@ import ctypes
 import os
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from edge.card import GOLDEN_KEY, TOLERANCE, read_card, unpack_golden
@@ -36,8 +36,7 @@ PAUSE = 1.0
 """Seconds without a frame after which a stream counts as a new one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True, eq=False):
     """What one frame looks like, all by itself."""
 
     labels: tuple[str, ...]

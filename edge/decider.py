@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from edge.card import BACKGROUND
@@ -21,8 +21,7 @@ GAP = 1.0
 whatever was shown then may have gone and come back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What is being shown, as far as the device is sure."""
 
     label: str | None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from edge.card import no_such_class
 from edge.classifier import Classifier
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from edge.outputs import Output
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class Step(msgspec.Struct, frozen=True, eq=False):
     """One turn of the loop."""
 
     frame: Frame

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -375,8 +375,8 @@ def test_a_clock_that_goes_back_leaves_nothing_of_the_stream_before(one, other):
     settings, frames = one
     decider, fresh = Decider(**settings), Decider(**settings)
     for frame in frames:
-        decider.update(replace(frame, time=frame.time + 2e6))
-    before = decider.update(replace(frames[-1], time=frames[-1].time + 2e6)).label
+        decider.update(msgspec.structs.replace(frame, time=frame.time + 2e6))
+    before = decider.update(msgspec.structs.replace(frames[-1], time=frames[-1].time + 2e6)).label
     first, *rest = other[1]
     got, expected = decider.update(first), fresh.update(first)
     assert (got.label, got.confidence) == (expected.label, expected.confidence)
