@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 
 import cv2
 import pytest
@@ -14,7 +16,7 @@ from edge.classifier import Classifier
 from edge.console import Group
 from edge.decider import Decision
 from edge.events import Verdict
-from edge.frame import Frame
+from edge.frame import Frame, Source
 from edge.outputs import Outputs
 from edge.recordings import REST, Recordings
 from edge.replay import Replay, replay
@@ -169,6 +171,24 @@ def test_what_cannot_be_replayed_is_one_line(taught, clips, tmp_path):
     assert "not a video that can be read" in complaint(taught.path, tmp_path / "no.mp4")
     assert "no such file" in complaint(taught.path, clips, "--truth", tmp_path / "none.csv")
     assert "no such file" in complaint(taught.path, clips, "--config", tmp_path / "none.toml")
+
+
+def test_stopped_early_it_says_what_it_has_seen_so_far(taught, pattern, monkeypatch):
+    class Film(Source):
+        live = False
+
+        def __iter__(self):
+            for number in range(100):
+                if number == 20:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield Frame(pattern("rock", number), number / 10, "rock")
+
+    monkeypatch.setattr("edge.replay._open", lambda *_args, **_options: Film())
+    done = invoke(taught.path, "film", "--json")
+    assert done.exit_code == 0
+    assert done.stderr == "edge: stopped early, after 2.0 s; what follows is about that\n"
+    got = json.loads(done.stdout)
+    assert (got["frames"], got["seen"]) == (20, 1)
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "x"])
