@@ -15,7 +15,7 @@ from edge.classifier import Classifier
 from edge.config import read_config
 from edge.console import Group
 from edge.device import Device, Project
-from edge.platform import is_raspberry_pi
+from edge.options import config_option, pins_option
 from edge.service import until_stopped
 from edge.sources import default_source, open_source
 
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from edge.status import Status
     from edge.watch import Step
     from edge.wiring import Wiring
-
-config_option = click.option(
-    "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
-)
 
 
 class _Edge(Group):
@@ -86,11 +82,7 @@ def check(config_path: str) -> None:
 @click.option(
     "--source", help="pi, webcam:0, a folder, a video file or virtual.  [default: camera]"
 )
-@click.option(
-    "--pins",
-    type=click.Choice(["real", "mock"]),
-    help="The header's pins, or gpiozero's mock ones.  [default: real on a Pi]",
-)
+@pins_option
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after so many frames.")
 @click.option("--fast", is_flag=True, help="Take drawn frames as fast as they come.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a frame on stdout.")
@@ -110,7 +102,7 @@ def run(
     *,
     config_path: str,
     source: str | None,
-    pins: PinKind | None,
+    pins: PinKind,
     frames: int | None,
     fast: bool,
     as_json: bool,
@@ -119,7 +111,6 @@ def run(
     host: str,
 ) -> None:
     """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
-    kind: PinKind = pins or ("real" if is_raspberry_pi() else "mock")
 
     def open_camera(project: Project) -> Source:
         config, taken = project.config, project.classifier.card.camera
@@ -129,12 +120,12 @@ def run(
         )
         drawn = name.startswith("virtual") and source is None and config.source is None
         what = "drawn hands (no camera found; yours: --source webcam:0)" if drawn else name
-        click.echo(f"edge: watching {what}, {kind} pins; Ctrl-C ends it", err=True)
+        click.echo(f"edge: watching {what}, {pins} pins; Ctrl-C ends it", err=True)
         return camera
 
     with until_stopped():
         show = _json_printer() if as_json else _print_line
-        device = Device(lambda: _load(config_path), open_camera, kind, forever=forever)
+        device = Device(lambda: _load(config_path), open_camera, pins, forever=forever)
         with _page(device.status, port, host) as page:
             device.run(show if page is None else _both(show, page), frames)
     if sys.stdout.isatty() and not as_json:

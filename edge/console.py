@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edge.errors import HandwaveError
+from edge.errors import HandwaveError, printable
 
 
 class Command(click.Command):
@@ -55,7 +55,7 @@ def complain(problem: Exception) -> None:
     click.echo(f"{ctx.find_root().info_name}: {_one_line(problem)}", err=True)
     picture = problem.picture if isinstance(problem, HandwaveError) else None
     for line in (picture or "").splitlines():
-        click.echo(_printable(line), err=True)
+        click.echo(printable(line), err=True)
 
 
 def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
@@ -64,7 +64,7 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 
 def _one_line(problem: Exception) -> str:
     if isinstance(problem, HandwaveError):
-        return _printable(" ".join(str(problem).split()))
+        return " ".join(str(problem).split())
     if isinstance(problem, MemoryError):
         return "out of memory; stop other programs, or teach with smaller features"
     if isinstance(problem, OSError) and problem.strerror:
@@ -72,7 +72,3 @@ def _one_line(problem: Exception) -> str:
         return f"{where}{problem.strerror}"
     what = f"{type(problem).__name__}: {problem}".partition("\n")[0]
     return f"a mistake of ours ({what}); please report it with what --debug shows"
-
-
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in line)  # files' words may hold escapes

@@ -24,7 +24,7 @@ class HandwaveError(Exception):
     def __str__(self) -> str:
         """Return the message as one line, in logs as well: names in it are other people's."""
         line = " ".join(part.strip() for part in super().__str__().splitlines())
-        return "".join(c if c.isprintable() else "?" for c in line)  # they may hold escapes
+        return printable(line)
 
 
 class PictureError(HandwaveError):
@@ -45,6 +45,11 @@ class ConfigError(HandwaveError):
 
 class OutputError(HandwaveError):
     """A pin or other output that cannot be driven."""
+
+
+def printable(text: str) -> str:
+    """Return a text with `?` for what a terminal would obey: files' words may hold escapes."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

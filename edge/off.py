@@ -12,23 +12,17 @@ from edge.config import read_config, read_outputs_anyway
 from edge.console import Command, complain
 from edge.errors import HandwaveError, OutputError
 from edge.header import HEADER_PINS
+from edge.options import config_option, pins_option
 from edge.outputs.gpio import all_off
-from edge.platform import is_raspberry_pi
 
 if TYPE_CHECKING:
     from edge.outputs.gpio import PinKind
 
 
 @click.command("off", cls=Command, epilog="Example: edge off --config edge.toml --pins mock")
-@click.option(
-    "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
-)
-@click.option(
-    "--pins",
-    type=click.Choice(["real", "mock"]),
-    help="The header's pins, or gpiozero's mock ones.  [default: real on a Pi]",
-)
-def off(*, config_path: str, pins: PinKind | None) -> None:
+@config_option
+@pins_option
+def off(*, config_path: str, pins: PinKind) -> None:
     """Switch off every pin that edge.toml names, after an `edge run` that was killed.
 
     Of a broken edge.toml it takes what can be read, and ends with exit code 1.
@@ -45,7 +39,7 @@ def off(*, config_path: str, pins: PinKind | None) -> None:
         for pin in output.pins()
         if pin in HEADER_PINS
     }
-    wrong = all_off(levels, pins or ("real" if is_raspberry_pi() else "mock"))
+    wrong = all_off(levels, pins)
     for line in wrong:
         complain(OutputError(line))
     if not wrong:

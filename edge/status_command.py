@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from edge.console import Command
-from edge.errors import HandwaveError
+from edge.errors import HandwaveError, printable
 from edge.files import read_bounded
 from edge.service import until_stopped
 from edge.status import Report
@@ -145,7 +145,7 @@ def _tell(path: Path, unit: str) -> None:
         click.echo(f"{'service':<9} {found.state}{again}")
     word = read_word(path)
     for name, text in describe(word.report):
-        click.echo(f"{name:<9} {_printable(text)}")
+        click.echo(f"{name:<9} {printable(text)}")
     if not word.fresh:
         raise HandwaveError(_silent(word))
 
@@ -209,7 +209,3 @@ def _silent(word: Word) -> str:
 
 def _times(number: int | None) -> str:
     return "once" if number == 1 else f"{number} times"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

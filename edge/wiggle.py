@@ -14,8 +14,8 @@ from edge.console import Command, complain
 from edge.decider import Decision
 from edge.errors import ConfigError, HandwaveError, OutputError, did_you_mean
 from edge.header import describe, draw
+from edge.options import config_option, pins_option
 from edge.outputs.apply import Outputs
-from edge.platform import is_raspberry_pi
 from edge.service import until_stopped
 from edge.wiring import Wiring
 
@@ -27,27 +27,18 @@ if TYPE_CHECKING:
 
 
 @click.command("wiggle", cls=Command, epilog="Example: edge wiggle --pins mock rock buzzer")
-@click.option(
-    "--config", "config_path", default="edge.toml", show_default=True, help="What each label does."
-)
-@click.option(
-    "--pins",
-    type=click.Choice(["real", "mock"]),
-    help="The header's pins, or gpiozero's mock ones.  [default: real on a Pi]",
-)
+@config_option
+@pins_option
 @click.option(
     "--seconds", type=click.FloatRange(0.0, 60.0), default=1.0, show_default=True,
     help="How long each is on.",
 )  # fmt: skip
 @click.argument("words", metavar="[LABEL or KIND]...", nargs=-1)
-def wiggle(
-    *, config_path: str, pins: PinKind | None, seconds: float, words: tuple[str, ...]
-) -> None:
+def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str, ...]) -> None:
     """Try each output in turn, or those of a LABEL or KIND; needs no model and no camera.
 
     Ctrl-C ends it, with everything off.
     """
-    kind: PinKind = pins or ("real" if is_raspberry_pi() else "mock")
     config = read_config(config_path)
     outputs = _choose(config, words)
     notes = {
@@ -58,7 +49,7 @@ def wiggle(
     done: list[bool] = []
     with until_stopped():
         for one in outputs:
-            done.append(_try(config, one, kind, seconds))  # noqa: PERF401  (Ctrl-C keeps those done)
+            done.append(_try(config, one, pins, seconds))  # noqa: PERF401  (Ctrl-C keeps those done)
     click.echo(f"{sum(done)} of {len(outputs)} outputs did as they were told; all are off")
     if not all(done):
         sys.exit(1)

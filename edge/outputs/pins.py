@@ -33,15 +33,21 @@ LONGEST = 30.0
 """Seconds that a melody may last."""
 
 
-class Led(Kind, frozen=True):
-    """An LED: on while its label is decided."""
+class _OnePin(Kind, frozen=True):
+    """What hangs on one pin."""
 
     short: ClassVar[str] = "pin"
     pin: int
-    active_high: bool = True
 
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
+    def pins(self) -> tuple[int, ...]:
+        """Return that pin."""
         return (self.pin,)
+
+
+class Led(_OnePin, frozen=True):
+    """An LED: on while its label is decided."""
+
+    active_high: bool = True
 
     def open(self, wiring: Wiring) -> Switch:  # noqa: D102
         device: Switch = wiring.device(
@@ -50,16 +56,11 @@ class Led(Kind, frozen=True):
         return device
 
 
-class Relay(Kind, frozen=True):
+class Relay(_OnePin, frozen=True):
     """A relay, or anything else that a pin switches: on while its label is decided."""
 
-    short: ClassVar[str] = "pin"
-    pin: int
     active_high: bool = True
     """False for the many relay boards that are on while their input is low."""
-
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
-        return (self.pin,)
 
     def open(self, wiring: Wiring) -> Switch:  # noqa: D102
         device: Switch = wiring.device(
@@ -69,18 +70,13 @@ class Relay(Kind, frozen=True):
         return device
 
 
-class PwmLed(Kind, frozen=True):
+class PwmLed(_OnePin, frozen=True):
     """An LED as bright as the decision is sure, or one that fades in and out."""
 
-    short: ClassVar[str] = "pin"
-    pin: int
     effect: Literal["confidence", "pulse"] = "confidence"
     seconds: Annotated[float, msgspec.Meta(ge=0.2, le=60)] = 2.0
     """How long one pulse takes, in and out."""
     active_high: bool = True
-
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
-        return (self.pin,)
 
     def open(self, wiring: Wiring) -> Switch:  # noqa: D102
         led = wiring.device(
@@ -131,18 +127,13 @@ class RgbLed(Kind, frozen=True):
             ) from None
 
 
-class Buzzer(Kind, frozen=True):
+class Buzzer(_OnePin, frozen=True):
     """An active buzzer, which beeps by itself: on while its label is decided, or a few beeps."""
 
-    short: ClassVar[str] = "pin"
     shared: ClassVar[bool] = True
     alike: ClassVar[tuple[str, ...]] = ("active_high",)
-    pin: int
     beeps: Annotated[int, msgspec.Meta(ge=1, le=20)] | None = None
     active_high: bool = True
-
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
-        return (self.pin,)
 
     def open(self, wiring: Wiring) -> Switch:  # noqa: D102
         buzzer: Any = wiring.device(
@@ -154,21 +145,16 @@ class Buzzer(Kind, frozen=True):
         return _Part(buzzer, on=lambda: buzzer.beep(BEEP, BEEP, n=self.beeps), off=buzzer.off)
 
 
-class Tone(Kind, frozen=True):
+class Tone(_OnePin, frozen=True):
     """A melody on a passive buzzer: once through when its label is decided, or over and over."""
 
-    short: ClassVar[str] = "pin"
     shared: ClassVar[bool] = True
-    pin: int
     melody: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)] = "C5 E5 G5"
     """Notes such as `C4`, `F#4` or `Bb4`, rests as `-`; `C4:2` lasts two beats."""
     tempo: Annotated[float, msgspec.Meta(ge=20, le=1000)] = 240.0
     """Beats a minute."""
     repeat: bool = False
     """Whether it is played again and again, for just as long as the label is decided."""
-
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
-        return (self.pin,)
 
     def check(self, folder: Path) -> None:  # noqa: ARG002, D102
         seconds = sum(seconds for _, seconds in self._notes())
@@ -202,13 +188,11 @@ class Tone(Kind, frozen=True):
         return played
 
 
-class Servo(Kind, frozen=True):
+class Servo(_OnePin, frozen=True):
     """A servo: at an angle while its label is decided; back at rest, or let go, when not."""
 
-    short: ClassVar[str] = "pin"
     shared: ClassVar[bool] = True
     alike: ClassVar[tuple[str, ...]] = ("rest", "min_pulse", "max_pulse")
-    pin: int
     angle: Degrees = 90.0
     rest: Degrees | None = None
     """Where it turns back to; None leaves it where it is."""
@@ -216,9 +200,6 @@ class Servo(Kind, frozen=True):
     """Milliseconds of the pulse for -90 degrees."""
     max_pulse: Annotated[float, msgspec.Meta(ge=1.6, le=2.8)] = 2.0
     """Milliseconds of the pulse for 90 degrees."""
-
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
-        return (self.pin,)
 
     def open(self, wiring: Wiring) -> Switch:  # noqa: D102
         servo = wiring.device(self.pins(), self._make)

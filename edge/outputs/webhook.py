@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from edge.errors import OutputError
+from edge.errors import OutputError, printable
 from edge.files import read_bounded
 from edge.outputs.kind import Kind
 from edge.outputs.worker import Worker
@@ -172,7 +172,7 @@ def _why(problem: Exception) -> str:
 
 def _plain(text: str) -> str:
     """Return what a stranger wrote as a bit of one line."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:120]
+    return printable(text)[:120]
 
 
 def _site(url: SplitResult) -> str:

@@ -271,25 +271,7 @@ static int open_either(const char *path, int flags, mode_t mode) {
     return real_open(path, flags, mode);
 }
 
-static mode_t mode_of(int flags, va_list arguments) {
-    return flags & (O_CREAT | __O_TMPFILE) ? va_arg(arguments, mode_t) : 0;
-}
-
-int open(const char *path, int flags, ...) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, arguments);
-    va_end(arguments);
-    return open_either(path, flags, mode);
-}
-
-int open64(const char *path, int flags, ...) {  // what large-file programs call
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, arguments);
-    va_end(arguments);
-    return open_either(path, flags | O_LARGEFILE, mode);
-}
+#include "opened.h"
 
 // Whether a descriptor may be ours. After a fork it is not, even though the memory says so.
 static bool is_ours(int fd) {
