@@ -104,7 +104,8 @@ def watch(
         decider = make_decider(classifier.card)
         if not isinstance(source, Source):
             name = None if source is None else str(source)
-            source = open_source(name, size=classifier.card.camera.size)
+            taken = classifier.card.camera
+            source = open_source(name, size=taken.size, taken=taken)
         for _ in steps(source, classifier, decider, outputs):
             pass
 
