@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import warnings
@@ -15,11 +16,13 @@ import numpy as np
 from edge.errors import PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     import PIL.Image
 
     from edge.frame import Image
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG's opens MPO too
@@ -75,6 +78,20 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     except Exception as problem:  # decoders raise nearly anything on damaged files
         reason = str(problem) or type(problem).__name__
         raise PictureError(f"{path}: damaged picture ({reason})") from problem
+
+
+def read_those_that_can_be(folder: Path, names: Iterable[Path]) -> Iterator[tuple[Path, Image]]:
+    """Yield `(name, picture)` of each file in a folder, as `read_picture` does.
+
+    One that cannot be read is named in the log and skipped.
+    """
+    for name in names:
+        try:
+            image = read_picture(folder / name)
+        except PictureError as problem:
+            log.warning("skipped: %s", problem)
+            continue
+        yield name, image
 
 
 def taken_at(path: Path) -> float | None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from edge.decider import GAP
-from edge.errors import PictureError, SourceError
+from edge.errors import SourceError
 from edge.frame import Frame, Source
-from edge.pictures import find_pictures, natural_key, read_picture
+from edge.pictures import find_pictures, natural_key, read_those_that_can_be
+from edge.sources import RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-log = logging.getLogger(__name__)
-
-RATE = 8.0
-"""Pictures of a folder a second, Hz: what `trainer capture` records."""
 REST = 2 * GAP
 """Seconds between two recordings of a folder: a hand is lowered, and raised again."""
 
@@ -53,12 +49,7 @@ class Recordings(Source):
         last: Frame | None = None
         for label, names in self._recordings:
             now += REST if last is not None else 0
-            for name in names:
-                try:
-                    image = read_picture(self._root / name)
-                except PictureError as problem:
-                    log.warning("skipped: %s", problem)
-                    continue
+            for name, image in read_those_that_can_be(self._root, names):
                 last = Frame(image, now, label, str(name))
                 yield last
                 now += 1 / self._rate

@@ -24,9 +24,9 @@ from edge.decider import GAP
 from edge.errors import SourceError, did_you_mean
 from edge.events import SOON, Events, Verdict, at_most, triggers
 from edge.outputs import Outputs
-from edge.recordings import RATE, Recordings
+from edge.recordings import Recordings
 from edge.service import until_stopped
-from edge.sources import Video
+from edge.sources import RATE, Video
 from edge.truth import Truth, read_truth
 from edge.watch import make_decider, steps
 

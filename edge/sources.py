@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 from itertools import count
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.config import CameraSettings
-from edge.errors import PictureError, SourceError
+from edge.errors import SourceError
 from edge.frame import Frame, Source
-from edge.pictures import find_pictures, read_picture
+from edge.pictures import find_pictures, read_those_that_can_be
 from edge.platform import is_raspberry_pi
 from edge.webcam import Webcam, open_capture
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from edge import card
     from edge.frame import Image
 
-log = logging.getLogger(__name__)
-
+RATE = 8.0
+"""Pictures of a folder a second, Hz: what `trainer capture` records."""
 PAUSE = 0.5
 """Seconds between two labels of a folder: longer than a decider's window, shorter than its gap."""
 
@@ -39,7 +38,7 @@ class Folder(Source):
 
     Args:
         path: the folder.
-        rate: pictures a second, Hz; 8 is what `trainer capture` records.
+        rate: pictures a second, Hz.
 
     Raises:
         SourceError: no such folder, or no picture in it.
@@ -47,7 +46,7 @@ class Folder(Source):
 
     live = False
 
-    def __init__(self, path: str | Path, *, rate: float = 8.0) -> None:
+    def __init__(self, path: str | Path, *, rate: float = RATE) -> None:
         self._root = Path(path)
         self._rate = rate
         self._open = True
@@ -60,15 +59,10 @@ class Folder(Source):
     def __iter__(self) -> Iterator[Frame]:
         now = 0.0
         last: Frame | None = None
-        for path in self._paths:
+        names = (path.relative_to(self._root) for path in self._paths)
+        for name, image in read_those_that_can_be(self._root, names):
             if not self._open:
                 return
-            try:
-                image = read_picture(path)
-            except PictureError as problem:
-                log.warning("skipped: %s", problem)
-                continue
-            name = path.relative_to(self._root)
             truth = name.parts[0] if len(name.parts) > 1 else None
             if last is not None and truth != last.truth:
                 now += PAUSE
