@@ -11,7 +11,6 @@ import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from edge.errors import ModelError, did_you_mean
 
@@ -141,6 +140,8 @@ def read_card(metadata: dict[str, str], where: str) -> Card:
 
 def pack_golden(images: list[Image]) -> str:
     """Pack small pictures as text for the model file's metadata."""
+    import numpy as np
+
     return base64.b64encode(zlib.compress(b"".join(map(np.ndarray.tobytes, images)), 9)).decode()
 
 
@@ -153,6 +154,8 @@ def unpack_golden(card: Card, text: str, where: str, *, sealed: bool = False) ->
     Raises:
         ModelError: the frames are damaged or not those that the card names.
     """
+    import numpy as np
+
     need = sum(3 * width * height for width, height in (golden.size for golden in card.golden))
     unpacker = zlib.decompressobj()
     try:

@@ -434,7 +434,7 @@ def check_project(path: Path) -> tuple[Config | None, list[Finding]]:
     from edge.classifier import Classifier
     from edge.config import read_config
     from edge.errors import HandwaveError
-    from edge.watch import make_decider
+    from edge.loop import make_decider
 
     try:
         config = read_config(path)

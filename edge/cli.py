@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from contextlib import contextmanager
 from itertools import count
@@ -18,17 +19,23 @@ from edge.device import Device, Project
 from edge.options import config_option, pins_option
 from edge.service import until_stopped
 from edge.sources import default_source, open_source
+from edge.status import runtime_file
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from edge.device import Show
     from edge.frame import Source
+    from edge.loop import Step
     from edge.outputs.gpio import PinKind
     from edge.page import Page
-    from edge.status import Status
-    from edge.watch import Step
     from edge.wiring import Wiring
+
+log = logging.getLogger(__name__)
+
+SOCKET = "live.sock"
+"""In the service's folder: where `deploy watch` and `deploy pull` come to."""
 
 
 class _Edge(Group):
@@ -126,41 +133,80 @@ def run(
     with until_stopped():
         show = _json_printer() if as_json else _print_line
         device = Device(lambda: _load(config_path), open_camera, pins, forever=forever)
-        with _page(device.status, port, host) as page:
-            device.run(show if page is None else _both(show, page), frames)
+        with _page(device, port, host) as page, _door(device, forever=forever) as door:
+            device.run(_all(show, page, door), frames)
     if sys.stdout.isatty() and not as_json:
         click.echo("\r\033[K", nl=False)  # the row of the last frame
     click.echo("edge: ended, every output is off", err=True)
 
 
 @contextmanager
-def _page(status: Status, port: int | None, host: str) -> Iterator[Page | None]:
-    """Serve the live page within the block, if a port is given."""
+def _page(device: Device, port: int | None, host: str) -> Iterator[Show | None]:
+    """Serve the live page within the block, if a port is given; yield what shows it a step."""
     if port is None:
         yield None
         return
     from edge.page import Page, find_token
 
-    page = Page(status, port, host=host, token=find_token())
+    page = Page(device.status, port, host=host, token=find_token(), kept=lambda: device.unsure)
     click.echo(f"edge: live page at {page.address}", err=True)
+
+    def show(step: Step, wiring: Wiring) -> None:
+        page.names = wiring.names
+        page.show(step, wiring.states)
+
     try:
-        yield page
+        yield show
     finally:
         page.close()
 
 
-def _both(show: Show, page: Page) -> Show:
-    def show_both(step: Step, wiring: Wiring) -> None:
-        show(step, wiring)
-        page.names = wiring.names
-        page.show(step, wiring.states)
+@contextmanager
+def _door(device: Device, *, forever: bool) -> Iterator[Show | None]:
+    """Let people of the service's group look at the page through its folder, if it has one."""
+    path = runtime_file(SOCKET) if forever else None
+    if path is None:
+        yield None
+        return
+    from edge.door import Door
 
-    return show_both
+    def open_page(listener: socket.socket) -> Page:
+        from edge.page import Page  # only once somebody comes
+
+        return Page(device.status, 0, listener=listener, kept=lambda: device.unsure)
+
+    try:
+        door = Door(path, open_page)
+    except OSError as problem:  # no reason not to watch
+        log.warning("%s: nobody can look: %s", path, problem)
+        yield None
+        return
+    try:
+        yield door.show
+    finally:
+        door.close()
+
+
+def _all(*shows: Show | None) -> Show:
+    """Return what shows a step to each, of those that there are."""
+    wanted = [show for show in shows if show is not None]
+
+    def show_all(step: Step, wiring: Wiring) -> None:
+        for show in wanted:
+            show(step, wiring)
+
+    return wanted[0] if len(wanted) == 1 else show_all
 
 
 def _load(config_path: str) -> Project:
     config = read_config(config_path)
     project = Project.of(config, Classifier(config.model))
+    if config.keep.unsure:
+        click.echo(
+            f"edge: {config.path}: [keep] up to {config.keep.unsure} pictures that it is unsure "
+            "about, in memory, for `deploy pull`",
+            err=True,
+        )
     if not config.outputs():
         labels = project.classifier.labels
         gesture = next((label for label in labels if label != BACKGROUND), labels[0])

@@ -73,6 +73,13 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return balance or "auto", exposure or "auto"
 
 
+class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the device keeps in memory, and nowhere else: `[keep]`; docs/watching.md."""
+
+    unsure: Annotated[int, msgspec.Meta(ge=0, le=200)] = 0
+    """How many pictures that it was unsure about, for `deploy pull`; 0 keeps none."""
+
+
 class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = "model.onnx"
     source: str | None = None
@@ -80,6 +87,7 @@ class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decide: dict[str, Any] = {}
     camera: dict[str, Any] = {}
     button: dict[str, Any] | None = None
+    keep: dict[str, Any] = {}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +104,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What outputs of a kind share, by the kind's name."""
     camera: CameraSettings = CameraSettings()
     button: ButtonSettings | None = None
+    keep: Keep = Keep()
 
     def outputs(self) -> list[tuple[str, str, Kind]]:
         """Return `(label, name of the kind, settings)` of every output."""
@@ -139,6 +148,7 @@ def read_config(path: str | Path) -> Config:
         sections=sections,
         camera=_checked_camera(path, top.camera),
         button=_read_button(path, top.button),
+        keep=_convert(top.keep, Keep, f"{path}: [keep]"),
     )
     check_pins(config)
     return config

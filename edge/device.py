@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from edge.button import open_button, power_off
 from edge.errors import HandwaveError, SourceError
 from edge.frame import Frame, Source
+from edge.loop import make_decider, steps
 from edge.outputs import Outputs
 from edge.service import Herald, on_hangup
 from edge.status import Status, runtime_file
-from edge.watch import make_decider, steps
 from edge.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from edge.classifier import Classifier
     from edge.config import Config
     from edge.decider import Decider
+    from edge.loop import Step
     from edge.outputs.gpio import PinKind
-    from edge.watch import Step
+    from edge.unsure import Unsure
 
     Show = Callable[[Step, Wiring], None]
 
@@ -88,6 +89,8 @@ class Device:
         self._herald = Herald()
         self.status = Status(runtime_file() if forever else None)
         """How it is doing, for whoever asks."""
+        self.unsure: Unsure | None = None
+        """The pictures that it was unsure about, if `[keep]` says so."""
 
     def run(self, show: Show, frames: int | None = None) -> None:
         """Watch and switch until the source ends, `frames` have passed, or a signal asks.
@@ -118,10 +121,20 @@ class Device:
                     project.config.button, wiring, on_pause=self._pause, on_shutdown=power_off
                 )
             outputs = Outputs(wiring.when, wiring.observers)
+            self._keep(project.config.keep.unsure)
             return _Running(project, wiring, outputs, self._camera(project, outputs))
         except BaseException:
             wiring.close()
             raise
+
+    def _keep(self, most: int) -> None:
+        """Keep so many pictures from now on; the same number goes on with those that there are."""
+        if not most:
+            self.unsure = None
+        elif self.unsure is None or self.unsure.most != most:
+            from edge.unsure import Unsure  # most keep none
+
+            self.unsure = Unsure(most)
 
     def _camera(self, project: Project, outputs: Outputs) -> Source:
         if not self._forever:
@@ -146,6 +159,8 @@ class Device:
             try:
                 for number, step in enumerate(turns, 1):
                     self._tell(step, running.outputs)
+                    if self.unsure is not None:
+                        self.unsure.see(step, project.decider)
                     show(step, running.wiring)
                     if number == frames:
                         return None

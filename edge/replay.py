@@ -1,6 +1,6 @@
 """`edge replay`: a recording through the live loop, faster than real time, and what came of it.
 
-The frames go through `edge.watch.steps` as a camera's do, with the recording's own clock and no
+The frames go through `edge.loop.steps` as a camera's do, with the recording's own clock and no
 outputs; what the decisions were worth is counted by `edge.events`.
 """
 
@@ -23,19 +23,19 @@ from edge.console import Command
 from edge.decider import GAP
 from edge.errors import SourceError, did_you_mean
 from edge.events import SOON, Events, Verdict, at_most, triggers
+from edge.loop import make_decider, steps
 from edge.outputs import Outputs
 from edge.recordings import Recordings
 from edge.service import until_stopped
 from edge.sources import RATE, Video
 from edge.truth import Truth, read_truth
-from edge.watch import make_decider, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edge.decider import Decider
     from edge.frame import Source
-    from edge.watch import Step
+    from edge.loop import Step
 
 
 @dataclass(slots=True)

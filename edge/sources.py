@@ -26,7 +26,7 @@ RATE = 8.0
 PAUSE = 0.5
 """Seconds between two labels of a folder: longer than a decider's window, shorter than its gap."""
 
-FORMS = "pi, webcam:0, a folder, a video file, or virtual"
+FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
 
 
 class Folder(Source):
@@ -152,8 +152,8 @@ def open_source(
     """Open the source that a command line names.
 
     Args:
-        name: `pi`, `webcam:N`, a folder, a video file, `virtual` or `virtual:SEED`; None takes
-            this machine's own.
+        name: `pi`, `webcam:N`, a folder, a video file, `virtual` or `virtual:SEED`, or
+            `ssh://user@host` for that Pi's camera; None takes this machine's own.
         size: `(width, height)` to ask a camera for, pixels.
         paced: whether drawn frames come in real time, or as fast as they are taken.
         camera: how a camera is mounted and set, `[camera]` of `edge.toml`.
@@ -175,7 +175,9 @@ def open_source(
 
         return Virtual(size, seed=int(rest or 0), paced=paced)
     if name.startswith("ssh://"):
-        raise SourceError(f"{name}: a Pi's camera over SSH is not built yet; a source is {FORMS}")
+        from edge.remote_camera import RemoteCamera
+
+        return RemoteCamera(name)  # it is opened as the Pi's own service does
     if name and _is_folder(name):
         return Folder(name)
     if _is_file(name):

@@ -17,7 +17,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edge.watch import Step
+    from edge.loop import Step
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Status:
         now = clock()
         self._started = self._state_since = self._label_since = now
         self._written = self._looked = -math.inf
-        self._written_state = ""
+        self._written_as: tuple[str, str | None] = ("", None)
         self._state = "starting"
         self._label: str | None = None
         self._confidence: float | None = None
@@ -214,14 +214,14 @@ class Status:
     def write(self) -> None:
         """Write the report to the file, whole or not at all.
 
-        At most once a second, and at once when the state is another.
+        At most once a second, and at once when the state or the label is another.
         """
-        now = self._clock()
+        now, what = self._clock(), (self._state, self._label)
         if self._path is None:
             return
-        if now - self._written < SECOND and self._state == self._written_state:
+        if now - self._written < SECOND and what == self._written_as:
             return
-        self._written, self._written_state = now, self._state
+        self._written, self._written_as = now, what
         new = self._path.with_suffix(".new")
         try:
             new.write_bytes(msgspec.json.encode(self.report()))
@@ -272,13 +272,13 @@ class _Machine:
         self.memory_mb = None if pages is None else round(pages * _page_size() / 1e6, 1)
 
 
-def runtime_file() -> Path | None:
-    """Return where a service of systemd's writes its status: in memory, not on the SD card.
+def runtime_file(name: str = "status.json") -> Path | None:
+    """Return where a service of systemd's has a file: in memory, not on the SD card.
 
     None where no `RuntimeDirectory=` was made for it, such as when it is started by hand.
     """
     folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(folder) / "status.json" if folder else None
+    return Path(folder) / name if folder else None
 
 
 def find_release() -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from edge.decider import Decision
     from edge.frame import Image
 
-LARGEST = 640
-"""Pixels of the longer side."""
+LARGEST, SMALL = 640, 96
+"""Pixels of the longer side: a browser's, and what a terminal can show."""
 QUALITY = 80
 """JPEG's: hands are told apart at half the bytes of 95."""
 
@@ -38,30 +39,30 @@ class Look:
     time: float
     """When it was taken, by the page's clock, seconds."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _jpeg: bytes | None = None
-    _json: bytes | None = None
+    _jpegs: dict[int, bytes] = field(default_factory=dict)
+    _jsons: dict[int, bytes] = field(default_factory=dict)
 
-    def jpeg(self) -> bytes:
-        """Return the picture as JPEG.
+    def jpeg(self, side: int = LARGEST) -> bytes:
+        """Return the picture as JPEG, no side longer than so many pixels.
 
         Raises:
             ImportError: there is no Pillow.
         """
         with self._lock:
-            if self._jpeg is None:
-                self._jpeg = _encode(self.image)
-            return self._jpeg
+            if side not in self._jpegs:
+                self._jpegs[side] = _encode(self.image, side)
+            return self._jpegs[side]
 
-    def json(self) -> bytes:
-        """Return all of it as a JSON object; without Pillow the picture is null."""
-        try:
-            jpeg: bytes | None = self.jpeg()
-        except ImportError:
-            jpeg = None
+    def json(self, side: int = LARGEST) -> bytes:
+        """Return all of it as JSON; without Pillow, or for a side of 0, the picture is null."""
+        jpeg = None
+        if side:
+            with suppress(ImportError):
+                jpeg = self.jpeg(side)
         with self._lock:
-            if self._json is None:
-                self._json = msgspec.json.encode(self._described(jpeg))
-            return self._json
+            if side not in self._jsons:
+                self._jsons[side] = msgspec.json.encode(self._described(jpeg))
+            return self._jsons[side]
 
     def _described(self, jpeg: bytes | None) -> dict[str, object]:
         return {
@@ -79,12 +80,12 @@ class Look:
         }
 
 
-def _encode(image: Image) -> bytes:
+def _encode(image: Image, side: int) -> bytes:
     from PIL import Image as Pictures  # only where somebody looks
 
     picture = Pictures.fromarray(image)
-    if max(picture.size) > LARGEST:
-        picture.thumbnail((LARGEST, LARGEST))
+    if max(picture.size) > side:
+        picture.thumbnail((side, side))
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=QUALITY)
     return stream.getvalue()

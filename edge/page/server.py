@@ -18,20 +18,22 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import msgspec
 
 from edge.errors import OutputError
 from edge.page.guard import Answer, Guard
-from edge.page.look import Look
+from edge.page.look import LARGEST, SMALL, Look
 from edge.page.metrics import Metrics
 from edge.status import WATCHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from edge.loop import Step
     from edge.status import Status
-    from edge.watch import Step
+    from edge.unsure import Unsure
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ SAFE = (
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
 )
+SIDES = {"side=0": 0, f"side={SMALL}": SMALL}
+"""What may stand behind `/live.json?`: no picture, or a terminal's."""
 HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
 
 
@@ -67,6 +71,10 @@ class Page:
         host: the address to listen at; one that other machines reach needs a token.
         token: what one must know to look, at least 16 characters.
         names: what hangs on each BCM pin, such as `rock: led`.
+        listener: a unix socket that listens already, in place of a port: its file's rights are
+            the guard, and no token is wanted.
+        kept: returns the pictures that the device keeps. They are for the socket, and for who
+            knows the token; only at the socket can they be taken away.
 
     Raises:
         OutputError: no such address, a port that is taken, or others could look without a token.
@@ -80,15 +88,24 @@ class Page:
         host: str = "127.0.0.1",
         token: str | None = None,
         names: Mapping[int, str] | None = None,
+        listener: socket.socket | None = None,
+        kept: Callable[[], Unsure | None] = lambda: None,
     ) -> None:
         self.names: Mapping[int, str] = names or {}
-        self._status = status
+        self._status, self._kept = status, kept
+        self._private = listener is not None or token is not None
+        self.changeable = listener is not None
+        """Whether what is kept may be taken away."""
         self._metrics: Metrics | None = None
         self._look: Look | None = None
         self._fresh = threading.Event()
         self._framed = self._wanted = float("-inf")  # when: the last frame, the end of interest
         self._html = {name: _read(name) for name in ("page.html", "token.html")}
-        self._server = _listen(self, Guard(host, token), host, port)
+        if listener is None:
+            self._server = _listen(self, Guard(host, token), host, port)
+        else:
+            self._server = _Behind(self, Guard("localhost", None), listener)
+            self._framed = time.monotonic()  # made as somebody comes, who waits for the next frame
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(WAKE,), name="handwave page", daemon=True
         )
@@ -128,19 +145,30 @@ class Page:
         self._thread.join(2)
         self._server.hang_up()
 
-    def answer(self, path: str, accept: str) -> tuple[int, str, bytes]:
+    def answer(self, path: str, query: str, accept: str) -> tuple[int, str, bytes]:
         """Return status, content type and content of what a path names; in a server's thread."""
         routes: dict[str, Callable[[], tuple[int, str, bytes]]] = {
             "/": lambda: (200, HTML, self._html["page.html"]),
-            "/live.json": self._live,
+            "/live.json": lambda: self._live(SIDES.get(query, LARGEST)),
             "/status.json": lambda: (200, JSON, msgspec.json.encode(self._status.report())),
             "/picture.jpg": self._picture,
             "/metrics": lambda: self._scrape(accept),
             "/healthz": self._health,
         }
+        if self._private:
+            routes["/unsure"] = self._unsure
         if path not in routes:
             return _plain(404, f"not here; there is: {' '.join(routes)}")
         return routes[path]()
+
+    def forget(self, query: str) -> tuple[int, str, bytes]:
+        """Take away what somebody has by now: `/unsure?ring=...&until=...`."""
+        told = parse_qs(query, max_num_fields=2)
+        ring, until = (told.get(name, [""])[0] for name in ("ring", "until"))
+        unsure = self._kept()
+        if unsure is None or not re.fullmatch(r"\d{1,15}", until):
+            return _plain(404, "there is nothing to take away")
+        return _plain(200, f"{unsure.forget(ring, int(until))} taken away")
 
     def refusal(self, answer: Answer) -> tuple[int, str, bytes]:
         """Return what a person sees who may not look; a form for the token if that is why."""
@@ -161,10 +189,10 @@ class Page:
             look = self._look
         return look
 
-    def _live(self) -> tuple[int, str, bytes]:
+    def _live(self, side: int) -> tuple[int, str, bytes]:
         look = self._newest()
         report = msgspec.json.encode(self._status.report())
-        seen = b"null" if look is None else look.json()
+        seen = b"null" if look is None else look.json(side)
         return 200, JSON, b'{"status":%b,"look":%b}' % (report, seen)
 
     def _picture(self) -> tuple[int, str, bytes]:
@@ -180,6 +208,14 @@ class Page:
         report = self._status.report()
         well = report.state in {WATCHING, "paused"} and (report.last_frame or 0.0) < PATIENCE
         return _plain(200 if well else 503, report.state)
+
+    def _unsure(self) -> tuple[int, str, bytes]:
+        unsure = self._kept()
+        if unsure is None:
+            return _plain(404, "it keeps no pictures; [keep] in its edge.toml: unsure = 50")
+        if unsure.problem is not None:
+            return _plain(501, unsure.problem)
+        return 200, "application/msgpack", msgspec.msgpack.encode(unsure.lot())
 
     def _scrape(self, accept: str) -> tuple[int, str, bytes]:
         try:
@@ -257,17 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
-        page, (path, _, query) = self.server.page, self.path.partition("?")
-        refused = self.server.guard.check(self.headers, query, self.server.server_port)
-        if refused is not None:
-            self._send(*page.refusal(refused), extra=refused.headers)
-            return
-        try:
-            answer = page.answer(path, self.headers.get("Accept", ""))
-        except Exception:  # a bug here must not stop the next request
-            log.exception("page")
-            answer = _plain(500, "a mistake of ours; the log says which")
-        self._send(*answer)
+        self._respond(lambda p, path, query: p.answer(path, query, self.headers.get("Accept", "")))
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -277,7 +303,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(min(int(self.headers.get("Content-Length", 0)), 64_000))
         self._send(*_plain(405, "there is nothing to change here"), extra=(("Allow", "GET, HEAD"),))
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = refuse  # noqa: N815
+    do_POST = do_PUT = do_PATCH = do_OPTIONS = refuse  # noqa: N815
+
+    def do_DELETE(self) -> None:
+        """Take away what was kept, where that may be done."""
+        if self.server.page.changeable and self.path.partition("?")[0] == "/unsure":
+            self._respond(lambda page, _path, query: page.forget(query))
+        else:
+            self.refuse()
 
     def version_string(self) -> str:
         """Say who answers, and nothing of which version."""
@@ -296,6 +329,19 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Log nothing: the journal is for what matters, and the address may hold the token."""
 
+    def _respond(self, act: Callable[[Page, str, str], tuple[int, str, bytes]]) -> None:
+        page, (path, _, query) = self.server.page, self.path.partition("?")
+        refused = self.server.guard.check(self.headers, query, self.server.server_port)
+        if refused is not None:
+            self._send(*page.refusal(refused), extra=refused.headers)
+            return
+        try:
+            answer = act(page, path, query)
+        except Exception:  # a bug here must not stop the next request
+            log.exception("page")
+            answer = _plain(500, "a mistake of ours; the log says which")
+        self._send(*answer)
+
     def _send(
         self, status: int, kind: str, content: bytes, extra: tuple[tuple[str, str], ...] = ()
     ) -> None:
@@ -312,6 +358,25 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server6(_Server):
     address_family = socket.AF_INET6
+
+
+class _Behind(_Server):
+    """The same at a unix socket, which is there already."""
+
+    address_family = socket.AF_UNIX
+
+    def __init__(self, page: Page, guard: Guard, listener: socket.socket) -> None:
+        self._listener = listener
+        super().__init__(page, guard, ("", 0))
+
+    def server_bind(self) -> None:
+        """Take the listener in place of the library's new socket."""
+        self.socket.close()
+        self.socket = self._listener
+        self.server_name, self.server_port = "localhost", 0
+
+    def server_activate(self) -> None:
+        """Do nothing: it listens."""
 
 
 def _listen(page: Page, guard: Guard, host: str, port: int) -> _Server:

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import edge.cli
-import edge.watch
+import edge.loop
 from edge.cli import main
 
 RUN = ["run", "--pins", "mock"]
@@ -115,9 +115,9 @@ def test_a_damaged_model_is_one_line(project):
     [
         (
             "/nowhere",
-            "no such source; a source is pi, webcam:0, a folder, a video file, or virtual",
+            "no such source; a source is pi, webcam:0, a folder, a video file, virtual, or ssh:",
         ),
-        ("ssh://pi@robot", "not built yet"),
+        ("ssh://pi@robot/x", "say ssh://user@host"),
         ("webcam:97", "no such camera"),
         ("pi", "no picamera2 here|no camera found"),
     ],

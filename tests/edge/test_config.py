@@ -71,7 +71,10 @@ def test_an_absolute_model_path_stays_as_it_is(write):
     ("text", "line"),
     [
         ('modle = "m.onnx"', "unknown key 'modle'; did you mean 'model'?"),
-        ("zzz = 1", "unknown key 'zzz'; there is: model, source, when, decide, camera, button"),
+        (
+            "zzz = 1",
+            "unknown key 'zzz'; there is: model, source, when, decide, camera, button, keep",
+        ),
         ("[wen.rock]\nled = 1", "unknown key 'wen'; did you mean 'when'?"),
         ("[when.rock]\nlde = 17", "[when.rock] unknown key 'lde'; did you mean 'led'?"),
         ("[decide]\nenterr = 1", "[decide] unknown key 'enterr'; did you mean 'enter'?"),

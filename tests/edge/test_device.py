@@ -21,8 +21,8 @@ from edge.decider import Decider
 from edge.device import Device, Patient, Project
 from edge.errors import ConfigError, HandwaveError, ModelError, SourceError
 from edge.frame import Frame, Source
+from edge.loop import steps
 from edge.outputs import Outputs
-from edge.watch import steps
 
 
 class Camera(Source):

@@ -25,9 +25,9 @@ from edge.classifier import Prediction
 from edge.decider import Decision
 from edge.errors import OutputError
 from edge.frame import Frame
+from edge.loop import Step
 from edge.page import Page, find_token, server
 from edge.status import Status
-from edge.watch import Step
 
 LABELS = ("background", "palm", "rock")
 TOKEN = "a token that nobody guesses"
@@ -216,7 +216,7 @@ def test_a_picture_is_encoded_once_for_all_who_look(page, monkeypatch):
     encoded = []
     encode = server.Look.jpeg.__globals__["_encode"]
     monkeypatch.setitem(
-        server.Look.jpeg.__globals__, "_encode", lambda i: encoded.append(1) or encode(i)
+        server.Look.jpeg.__globals__, "_encode", lambda *them: encoded.append(1) or encode(*them)
     )
     page.page._wanted = float("inf")
     page.page.show(turn(), dict)

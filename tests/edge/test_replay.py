@@ -17,11 +17,11 @@ from edge.console import Group
 from edge.decider import Decision
 from edge.events import Verdict
 from edge.frame import Frame, Source
+from edge.loop import Step, make_decider, steps
 from edge.outputs import Outputs
 from edge.recordings import REST, Recordings
 from edge.replay import Replay, replay
 from edge.truth import Span, Truth
-from edge.watch import Step, make_decider, steps
 
 main = Group("edge", commands=[replay])
 

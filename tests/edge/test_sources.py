@@ -212,11 +212,6 @@ def test_any_other_word_is_one_line_with_the_words_there_are(word):
     assert message == f"{said}: no such source; a source is {sources.FORMS}"
 
 
-def test_a_far_camera_is_not_built_yet():
-    with pytest.raises(SourceError, match=r"ssh://pi@robot: .* not built yet; a source is pi, "):
-        open_source("ssh://pi@robot")
-
-
 @pytest.mark.parametrize(
     ("pi", "video", "expected"),
     [(True, True, "pi"), (True, False, "pi"), (False, True, "webcam:2"), (False, False, "virtual")],

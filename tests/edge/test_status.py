@@ -287,6 +287,14 @@ def test_another_state_is_written_at_once(status, clock, tmp_path):
     assert json.loads((tmp_path / "status.json").read_text())["state"] == "camera absent"
 
 
+def test_another_label_is_written_at_once(status, clock, tmp_path):
+    feed(status, clock, "rock")
+    status.write()
+    feed(status, clock, "palm", each=0.1)
+    status.write()
+    assert json.loads((tmp_path / "status.json").read_text())["label"] == "palm"
+
+
 def test_a_file_that_cannot_be_written_does_not_stop_the_watching(clock, tmp_path):
     status = Status(tmp_path / "nowhere" / "status.json", clock=clock)
     status.write()

@@ -19,8 +19,8 @@ from edge.config import Decide
 from edge.decider import Decider
 from edge.errors import ConfigError, HandwaveError, ModelError, OutputError, SourceError
 from edge.frame import Frame, Source
+from edge.loop import make_decider, steps, watch
 from edge.outputs import Outputs
-from edge.watch import make_decider, steps, watch
 
 
 class Lamp:
