@@ -2,8 +2,9 @@
 
 from deploy.bundle import Bundle, make_bundle
 from deploy.errors import DeployError
-from deploy.push import Facts, Step, Target, plan, push
+from deploy.push import Facts, Step, plan, push, roll_back
 from deploy.ssh import Host
+from deploy.target import Target
 
 __all__ = [
     "Bundle",
@@ -15,4 +16,5 @@ __all__ = [
     "make_bundle",
     "plan",
     "push",
+    "roll_back",
 ]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.errors import DeployError
-from deploy.remote import MANIFEST, is_safe
+from deploy.remote import MANIFEST, SIGNATURE, is_safe
 from edge.config import read_config
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from edge.config import Config
@@ -29,6 +30,8 @@ class Bundle:
     """The files of one release, by their path inside it; the same content has the same name."""
 
     files: dict[str, bytes]
+    signature: bytes | None = None
+    """Of the manifest, as `ssh-keygen -Y sign` makes it (`deploy.signing`)."""
 
     @property
     def manifest(self) -> bytes:
@@ -51,11 +54,22 @@ class Bundle:
         """Bytes in all files together."""
         return sum(len(content) for content in self.files.values())
 
-    def tar(self) -> bytes:
-        """Return all files and the manifest as one uncompressed tar (weights do not compress)."""
+    def lacking(self, digests: Collection[str]) -> dict[str, bytes]:
+        """Return the files whose content (SHA-256) is among these: one of each content."""
+        by_content = {hashlib.sha256(content).hexdigest(): n for n, content in self.files.items()}
+        return {by_content[d]: self.files[by_content[d]] for d in digests if d in by_content}
+
+    def tar(self, files: dict[str, bytes] | None = None) -> bytes:
+        """Return files (all, unless told) and the manifest as one tar, uncompressed.
+
+        Weights do not compress, and code is small.
+        """
+        first = {MANIFEST: self.manifest}
+        if self.signature is not None:
+            first[SIGNATURE] = self.signature
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w") as tar:
-            for name, content in {MANIFEST: self.manifest, **self.files}.items():
+            for name, content in {**first, **(self.files if files is None else files)}.items():
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
@@ -106,7 +120,7 @@ def _place(what: str, path: Path, config: Path) -> str:
             f"{config}: {what} {path} is not inside the folder of edge.toml, which is what "
             "is sent; copy it there and write its name"
         )
-    if name.split("/")[0] in {"edge", "edge.toml", MANIFEST}:
+    if name.split("/")[0] in {"edge", "edge.toml", MANIFEST, SIGNATURE}:
         raise DeployError(f"{config}: {what}: handwave itself needs the name '{name}'; rename it")
     return name
 

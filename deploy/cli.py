@@ -2,69 +2,44 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import click
 
-import edge
-from deploy.bundle import make_bundle
-from deploy.push import Target
-from deploy.push import push as push_to
-from deploy.ssh import Host
-from edge.console import Group, complain
-from edge.errors import HandwaveError
-
-PACKAGE = Path(edge.__path__[0])
-"""The `edge` package as it is installed here: what a push sends."""
+from deploy.push_command import push
+from edge.console import Group
 
 
-@click.group("deploy", cls=Group)
+class _Deploy(Group):
+    """The command whose other parts load when asked for: a push is to start soon."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a part by name."""
+        if name not in self.commands:
+            self._load_all()
+        return super().get_command(ctx, name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
+        """Return the names of all, in the order in which they are needed."""
+        self._load_all()
+        first = ["setup", "push"]
+        return [*first, *(name for name in self.commands if name not in first)]
+
+    def _load_all(self) -> None:
+        from deploy.logs_command import logs
+        from deploy.pull_command import pull
+        from deploy.remove_command import remove
+        from deploy.rollback_command import rollback
+        from deploy.setup_command import setup
+        from deploy.status_command import status
+        from deploy.watch_command import watch
+
+        for command in (setup, rollback, status, logs, watch, pull, remove):
+            self.add_command(command)
+
+
+@click.group("deploy", cls=_Deploy)
 @click.version_option(package_name="handwave", prog_name="deploy")
 def main() -> None:
     """From the laptop to the Pi over SSH, with your own keys and ~/.ssh/config."""
 
 
-@main.command(epilog="Example: deploy push pi@raspberrypi.local")
-@click.argument("hosts", metavar="HOST...", nargs=-1, required=True)
-@click.option(
-    "--config",
-    default="edge.toml",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="What each label does; names the model, relative to itself.",
-)
-@click.option("--root", default=Target().root, show_default=True, help="handwave's folder there.")
-@click.option("--unit", default=Target().unit, show_default=True, help="The systemd service there.")
-@click.option(
-    "-F",
-    "--ssh-config",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="An ssh config file, in place of your own.",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be done; change nothing.")
-def push(
-    hosts: tuple[str, ...],
-    config: Path,
-    root: str,
-    unit: str,
-    ssh_config: Path | None,
-    *,
-    dry_run: bool,
-) -> None:
-    """Send edge, the model and edge.toml to each HOST, prove them there, and run them.
-
-    Goes host by host; one that fails goes back to what it ran, and does not stop the others.
-    A second push of the same does nothing. What a host needs first: docs/deploying.md.
-    """
-    target = Target(root, unit)
-    bundle = make_bundle(config, PACKAGE)
-    failed = False
-    for name in hosts:
-        try:
-            with Host(name, config=ssh_config) as host:
-                push_to(host, bundle, target, dry_run=dry_run, tell=click.echo)
-        except HandwaveError as problem:  # the other hosts have their turn all the same
-            complain(problem)
-            failed = True
-    sys.exit(failed)
+main.add_command(push)

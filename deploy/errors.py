@@ -7,3 +7,11 @@ from edge.errors import HandwaveError
 
 class DeployError(HandwaveError):
     """A bundle that cannot be made, a host that cannot be reached, or a step that failed there."""
+
+
+class ConnectionLostError(DeployError):
+    """ssh itself gave up: the host cannot be reached, is not trusted, or is gone in the middle."""
+
+
+class UnknownKeyError(ConnectionLostError):
+    """The host's key is not known yet; a person may look at it and say yes."""

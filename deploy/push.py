@@ -1,72 +1,61 @@
 """Put a bundle on a host: look, plan, act; and if it fails, the host runs what it ran.
 
 Data flows one way: bundle -> facts -> plan -> act. The plan is a list that can be printed, and is
-empty where there is nothing to do.
+empty where there is nothing to do. What the steps do is told in `deploy.remote`, where they run.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-from contextlib import suppress
+import getpass
+import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from deploy.bundle import LIMIT, Bundle
-from deploy.errors import DeployError
-from deploy.ssh import lines_of
+from deploy.bundle import LIMIT
+from deploy.errors import ConnectionLostError, DeployError
+from edge.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from deploy.bundle import Bundle
     from deploy.ssh import Host
-
-CHECK_SECONDS = 90
-"""How long `edge check` may take on the host."""
-RESTART_SECONDS = 120
-"""How long the service may take to be ready; the unit's own limits (90 s to start) come first."""
-JOURNAL_LINES = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where handwave lives on a host."""
-
-    root: str = "/opt/handwave"
-    unit: str = "handwave.service"
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"/[\w@.+-]+(/[\w@.+-]+)*", self.root) or "/.." in self.root:
-            raise DeployError(f"root {self.root!r}: say a whole path, such as /opt/handwave")
-        if not re.fullmatch(r"\w[\w@:.-]*\.service", self.unit):
-            raise DeployError(f"unit {self.unit!r}: say a service, such as handwave.service")
+    from deploy.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a host said about itself (`deploy.remote.facts`)."""
+    """What a host said about itself (`deploy.remote.look`)."""
 
     user: str
     python: tuple[int, int]
     root: bool
     writable: bool
     venv: bool
-    releases: list[str]
-    """The releases that are there."""
     current: str | None
-    """The release the service runs from its next start on."""
-    healthy: str | None
-    """The last release that got ready."""
+    """The release the service runs from its next start on: the last that got ready."""
+    history: list[dict[str, str]]
+    """The releases that are there, the oldest push first: `release`, `time`, `who`."""
+    trial: str | None
+    """A release that a push put on trial, and never came to keep or take back."""
+    trial_writable: bool
+    busy: str | None
+    """Who is pushing to it, if somebody is."""
     intact: bool
     """Whether this bundle is there already, every byte of it."""
+    missing: list[str]
+    """SHA-256 of each content of the bundle that no release there holds."""
+    signers: bool
+    """Whether it takes signed bundles only."""
     systemctl: bool
     load: str
     """The unit's LoadState: `loaded`, `not-found`, `masked`."""
+    check_load: str
+    """That of the unit for `edge check`."""
     active: str
     """The unit's ActiveState: `active`, `inactive`, `failed`, `activating`."""
-    sudo: list[str]
-    """The words before `systemctl`: none for root."""
-    may_restart: bool
+    denied: list[str]
+    """What a push needs to do with the units, and this user may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +67,33 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """Everything the steps need to know."""
+class Order:
+    """What a host is asked to do (`deploy.remote.apply`)."""
 
-    host: Host
-    bundle: Bundle
-    facts: Facts
-    target: Target
-    incoming: str | None
-    """The upload's folder in `releases`; None where the release is there already."""
-    tell: Callable[[str], None]
-    """Takes each line a person should see."""
+    steps: list[Step]
+    release: str
+    digest: str
+    """SHA-256 of the release's manifest, in hex, or the first digits of it."""
+    tar: bytes = b""
+    """What is uploaded: the files that the host lacks."""
 
     @property
-    def before(self) -> str | None:
-        """Where to go back to: the last release that got ready, else what was current."""
-        candidates = (self.facts.healthy, self.facts.current)
-        return next((name for name in candidates if name not in {None, self.bundle.release}), None)
+    def request(self) -> dict[str, Any]:
+        """The order in words that travel; the tar goes beside them."""
+        return {
+            "steps": [step.name for step in self.steps],
+            "release": self.release,
+            "digest": self.digest,
+            "limit": LIMIT + 1_000_000,  # the manifest and a signature come on top
+            "who": f"{getpass.getuser()}@{socket.gethostname()}".replace(" ", "_"),
+        }
 
-    @property
-    def folder(self) -> str:
-        """The folder on the host that holds the bundle until it is activated."""
-        return f"{self.target.root}/releases/{self.incoming or self.bundle.release}"
+
+def order(steps: list[Step], bundle: Bundle, facts: Facts) -> Order:
+    """Return what to ask of a host, by the plan for it."""
+    sends = any(step.name == "upload" for step in steps)
+    tar = bundle.tar(bundle.lacking(facts.missing)) if sends else b""
+    return Order(steps, bundle.release, bundle.digest, tar)
 
 
 def push(
@@ -115,25 +109,51 @@ def push(
     Raises:
         DeployError: the host is not set up for it, or a step failed; it then runs what it ran.
     """
-    facts = look(host, bundle, target)
+    facts = look(host, target, bundle.manifest)
     steps = plan(facts, bundle, target, host.name)
     if not steps:
         tell(f"{host.name}: nothing to do: it runs {bundle.release}")
     elif dry_run:
-        tell(f"{host.name}: would do this, and changed nothing:")
-        for step in steps:
-            tell(f"  {step.name:9} {step.does}")
+        say(steps, host.name, tell)
     else:
-        uploads = any(step.name == "upload" for step in steps)
-        incoming = f".incoming-{bundle.release}-{secrets.token_hex(4)}" if uploads else None
-        act(steps, Job(host, bundle, facts, target, incoming, tell))
+        act(host, target, order(steps, bundle, facts), tell)
         tell(f"{host.name}: runs {bundle.release}")
     return steps
 
 
-def look(host: Host, bundle: Bundle, target: Target) -> Facts:
+def roll_back(
+    host: Host,
+    target: Target,
+    release: str | None = None,
+    *,
+    dry_run: bool = False,
+    tell: Callable[[str], None] = print,
+) -> list[Step]:
+    """Make `host` run a release it has already: the one pushed before its current one, or this.
+
+    Raises:
+        DeployError: it has no such release, or a step failed; it then runs what it ran.
+    """
+    facts = look(host, target, b"")
+    release = choose(facts, release, host.name)
+    steps = plan_back(facts, release, target, host.name)
+    if not steps:
+        tell(f"{host.name}: nothing to do: it runs {release}")
+    elif dry_run:
+        say(steps, host.name, tell)
+    else:
+        act(host, target, Order(steps, release, release), tell)
+        tell(f"{host.name}: runs {release}")
+    return steps
+
+
+def look(host: Host, target: Target, manifest: bytes) -> Facts:
     """Ask the host, in one round trip, for all that the plan depends on."""
-    answer = host.step("facts", root=target.root, unit=target.unit, digest=bundle.digest)
+    return read_facts(host.step("look", manifest, place=target.place))
+
+
+def read_facts(answer: dict[str, Any]) -> Facts:
+    """Return what `deploy.remote.look` answered, as facts."""
     return Facts(**{**answer, "python": tuple(answer["python"])})
 
 
@@ -143,155 +163,145 @@ def plan(facts: Facts, bundle: Bundle, target: Target, host: str) -> list[Step]:
     Raises:
         DeployError: the host is not set up for it; the message holds everything that is missing.
     """
-    problems = "; ".join(missing(facts, target))
-    if problems:
-        raise DeployError(f"{host}: {problems}; nothing was changed (see docs/deploying.md)")
-    release, check = bundle.release, Step("check", "edge check: edge.toml, model, golden frames")
-    steps = []
+    refuse(facts, target, host, signed=bundle.signature is not None)
+    release, steps = bundle.release, []
     if not facts.intact:
-        size = f"{len(bundle.files)} files, {bundle.size / 1e6:.1f} MB"
-        steps += [
-            Step("upload", f"{size} into a new folder in {target.root}/releases"),
-            Step("verify", f"SHA-256 of every file, against {bundle.digest[:12]}"),
+        new = bundle.lacking(facts.missing)
+        size = f"{_size(sum(map(len, new.values())))} in {_files(len(new))}"
+        steps = [
+            Step("upload", f"{size} that it lacks, of {len(bundle.files)}"),
+            Step("verify", f"SHA-256 of every file, against {release}"),
         ]
     if not facts.intact or facts.current != release:
-        was = f", now {facts.current}" if facts.current else ""
-        steps += [check, Step("activate", f"{target.root}/current -> releases/{release}{was}")]
-    if steps or facts.healthy != release or facts.active != "active":
-        steps.append(Step("restart", f"{target.unit}, and wait until it is ready"))
+        steps += switch(facts, release, target)
+    elif facts.trial or facts.active != "active":
+        steps.append(_restart(target))
     return steps
 
 
+def plan_back(facts: Facts, release: str, target: Target, host: str) -> list[Step]:
+    """Return what must happen for the host to run a release that it has already.
+
+    Raises:
+        DeployError: the host is not set up for it.
+    """
+    refuse(facts, target, host, signed=True)
+    if facts.current != release:
+        verify = Step("verify", f"SHA-256 of every file, against {release}")
+        return [verify, *switch(facts, release, target)]
+    return [_restart(target)] if facts.trial or facts.active != "active" else []
+
+
+def switch(facts: Facts, release: str, target: Target) -> list[Step]:
+    """Return the steps from a release's files to that release running."""
+    was = f", now {facts.current}" if facts.current else ""
+    return [
+        Step("check", f"edge check, as {target.unit} would run it"),
+        _restart(target),
+        Step("activate", f"{target.root}/current -> releases/{release}{was}"),
+    ]
+
+
+def _restart(target: Target) -> Step:
+    return Step("restart", f"{target.unit}, and wait until it has decided a frame")
+
+
+def choose(facts: Facts, release: str | None, host: str) -> str:
+    """Return the release to go back to.
+
+    Raises:
+        DeployError: there is none; the message says which there are.
+    """
+    names = [row["release"] for row in facts.history]
+    there = ", ".join(reversed(names)) or "none"
+    if release is not None:
+        if release not in names:
+            raise DeployError(f"{host}: it has no release {release}; it has {there}")
+        return release
+    at = names.index(facts.current) if facts.current in names else len(names)
+    if at == 0:
+        raise DeployError(f"{host}: there is no release before {facts.current}; it has {there}")
+    return names[at - 1]
+
+
+def refuse(facts: Facts, target: Target, host: str, *, signed: bool) -> None:
+    """Stop here, before anything is changed, if the host is not ready for a push.
+
+    Raises:
+        DeployError: it is not; the message says everything that is in the way.
+    """
+    lacks = "; ".join([*missing(facts, target), *denied(facts, target)])
+    if lacks:
+        raise DeployError(f"{host}: {lacks}; `deploy setup {host}` puts that right")
+    if facts.busy:
+        raise DeployError(f"{host}: {facts.busy} is pushing to it; try again when that is done")
+    if facts.signers and not signed:
+        raise DeployError(f"{host}: it takes signed bundles only: add --sign KEY")
+
+
 def missing(facts: Facts, target: Target) -> Iterable[str]:
-    """Yield everything the host lacks, each with what to do about it."""
-    root, unit = target.root, target.unit
+    """Yield what the host lacks."""
     if facts.python < (3, 11):
         yield f"its python3 is {facts.python[0]}.{facts.python[1]}, and handwave needs 3.11"
     if not facts.root:
-        yield f"there is no folder {root}"
-    elif not facts.writable:
-        yield f"{facts.user} may not write to {root}"
+        yield f"there is no folder {target.root}"
     elif not facts.venv:
-        yield f"there is no {root}/venv/bin/python"
+        yield f"there is no {target.root}/venv/bin/python"
     if not facts.systemctl:
         yield "it has no systemctl"
-    elif facts.load != "loaded":
-        yield f"systemd knows no {unit} there"
-    elif not facts.may_restart:
-        yield f"{facts.user} may not run `sudo -n systemctl restart {unit}`"
+        return
+    for unit, load in ((target.unit, facts.load), (target.check_unit, facts.check_load)):
+        if load != "loaded":
+            yield f"systemd knows no {unit} there"
 
 
-def act(steps: list[Step], job: Job) -> None:
-    """Do the steps, in order; if one fails, undo what would be in the way.
+def denied(facts: Facts, target: Target) -> Iterable[str]:
+    """Yield what this user may not do there, of what is there."""
+    if facts.root and not facts.writable:
+        yield f"{facts.user} may not write to {target.root}"
+    elif facts.root and not facts.trial_writable:
+        yield f"{facts.user} may not write to {target.trial}"
+    if facts.load == facts.check_load == "loaded" and facts.denied:
+        yield f"{facts.user} may not run `sudo -n {facts.denied[0]}`"
+
+
+def say(steps: list[Step], host: str, tell: Callable[[str], None]) -> None:
+    """Tell what would be done."""
+    tell(f"{host}: would do this, and changed nothing:")
+    for step in steps:
+        tell(f"  {step.name:9} {step.does}")
+
+
+def act(host: Host, target: Target, order: Order, tell: Callable[[str], None]) -> None:
+    """Have the host do the steps, and tell each as it begins.
 
     Raises:
         DeployError: a step failed; the message says what the host runs now.
     """
-    for step in steps:
-        job.tell(f"{job.host.name}: {step.name}: {step.does}")
-        undo = go_back if step.name == "restart" else discard
-        try:
-            STEPS[step.name](job)
-        except DeployError as error:
-            raise DeployError(f"{error}; {undo(job)}") from error
-        except KeyboardInterrupt:
-            job.tell(f"{job.host.name}: interrupted; {undo(job)}")
-            raise
-
-
-def discard(job: Job) -> str:
-    """Remove the upload, which `activate` has not yet made a release; return what runs."""
-    if job.incoming:
-        with suppress(DeployError):  # why the push failed matters more; a later push sweeps up
-            job.host.step("discard", root=job.target.root, incoming=job.incoming)
-    runs = job.facts.current
-    return f"it still runs {runs}" if runs else "it runs nothing yet"
-
-
-def go_back(job: Job) -> str:
-    """Let `current` point to what ran before, and run that; return how that went."""
+    does = {step.name: step.does for step in order.steps}
+    at = ""
     try:
-        job.host.step("point", root=job.target.root, link="current", release=job.before)
-        why = systemctl(job, "restart" if job.before else "stop")
-    except DeployError as error:
-        why = str(error)
-    if why:
-        return f"could not go back to {job.before}: {why}; push again"
-    return f"went back to {job.before}, which runs again" if job.before else "stopped it"
+        for event in host.converse("apply", order.tar, place=target.place, **order.request):
+            if "step" in event:
+                at = event["step"]
+                tell(f"{host.name}: {at}: {does[at]}")
+            elif "journal" in event:
+                tell(f"{host.name}: journal: {printable(event['journal'])}")
+            elif "failed" in event:
+                why = f"{event['failed']}: {event['why']}; {event['now']}"
+                raise DeployError(f"{host.name}: {why}")
+    except (KeyboardInterrupt, ConnectionLostError):
+        if at not in {"", "upload"}:
+            tell(
+                f"{host.name}: it goes on by itself; `deploy status {host.name}` tells how it ends"
+            )
+        raise
 
 
-def upload(job: Job) -> None:
-    """Send all files into a folder that nothing looks at yet."""
-    job.host.step(
-        "upload",
-        job.bundle.tar(),
-        root=job.target.root,
-        incoming=job.incoming,
-        limit=LIMIT + len(job.bundle.manifest),
-    )
+def _size(count: int) -> str:
+    """Return bytes in words."""
+    return f"{count / 1e6:.1f} MB" if count > 50_000 else f"{count / 1e3:.1f} kB"
 
 
-def verify(job: Job) -> None:
-    """Compare what lies on the host's disk with what was meant."""
-    job.host.step("verify", folder=job.folder, digest=job.bundle.digest)
-
-
-def check(job: Job) -> None:
-    """Let the bundle's own `edge check` prove it on this host, with this host's onnxruntime."""
-    python = f"{job.target.root}/venv/bin/python"
-    # As in the unit: nothing but the bundle, no files written, and nobody is called at home.
-    quiet = ["PYTHONDONTWRITEBYTECODE=1", "ORT_DISABLE_TELEMETRY=1"]
-    settings = [f"PYTHONPATH={job.folder}", *quiet]
-    command = [python, "-P", "-m", "edge", "check", "--config", "edge.toml"]
-    complaints = attempt(job, CHECK_SECONDS, ["env", "-C", job.folder, *settings, *command])
-    if complaints:  # a program's last line is the one that says why
-        raise DeployError(f"{job.host.name}: edge check failed there: {complaints[-1]}")
-
-
-def attempt(job: Job, seconds: int, command: list[str]) -> list[str]:
-    """Run a command on the host; return the lines that say why it failed, none if it did not."""
-    done = job.host.run(["timeout", str(seconds), *command])
-    if done.returncode == 0:
-        return []
-    if done.returncode == 124:  # timeout's own
-        return [f"not done in {seconds} s"]
-    return lines_of(done.stderr) or lines_of(done.stdout) or [f"exit code {done.returncode}"]
-
-
-def activate(job: Job) -> None:
-    """Switch: one rename decides what the service starts from now on."""
-    job.host.step(
-        "activate", root=job.target.root, release=job.bundle.release, incoming=job.incoming
-    )
-
-
-def restart(job: Job) -> None:
-    """Restart the service, wait until it is ready, and note that this release got there."""
-    why = systemctl(job, "restart")
-    if why:
-        journal(job)
-        raise DeployError(f"{job.host.name}: {job.bundle.release} did not get ready: {why}")
-    job.host.step("point", root=job.target.root, link="healthy", release=job.bundle.release)
-
-
-def systemctl(job: Job, verb: str) -> str:
-    """Run `systemctl VERB UNIT` on the host; return why it failed, or nothing."""
-    command = [*job.facts.sudo, "systemctl", verb, job.target.unit]
-    complaints = attempt(job, RESTART_SECONDS, command)
-    # systemctl's own reason; around it, sudo may grumble and systemctl tells where to read more
-    reasons = [line for line in complaints if line.startswith("Job for ")]
-    return (reasons or complaints or [""])[-1].rstrip(".")
-
-
-def journal(job: Job) -> None:
-    """Tell the last lines the service wrote; they say more than systemctl does."""
-    what = [f"--unit={job.target.unit}", f"--lines={JOURNAL_LINES}"]
-    with suppress(DeployError):  # a lost connection has been told of already
-        done = job.host.run(["journalctl", *what, "--no-pager", "--output=cat"])
-        for line in lines_of(done.stdout):
-            job.tell(f"{job.host.name}: journal: {line}")
-
-
-STEPS: dict[str, Callable[[Job], None]] = {
-    step.__name__: step for step in (upload, verify, check, activate, restart)
-}
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"

@@ -1,44 +1,467 @@
 """What runs on the host, in the host's own python3: standard library only, never imported there.
 
-`deploy.ssh` sends this file over stdin and has it carry out one step, whose arguments come as
-JSON and whose answer goes back as one line of JSON. The steps are plain functions on folders, so
-they are tested without any SSH.
+`deploy.ssh` sends this file over stdin and has it carry out one step, whose arguments come as JSON
+and whose answer goes back as one line of JSON. A push is two of them: `look` changes nothing;
+`apply` does all the rest in this one process, which carries on, or goes back, by itself if the
+laptop or the connection is gone. Below these two are plain functions on folders, so they are tested
+without any SSH.
 
 What lies in the root folder on the host (`/opt/handwave`):
 
-    venv/                       Python with numpy and onnxruntime, made once
+    venv/                       Python with numpy and onnxruntime, made once by `deploy setup`
     releases/<id>/              one folder a release, never changed once it has its name
-    releases/.incoming-<...>/   an upload under way; whoever finds an old one may remove it
-    current -> releases/<id>    what the service runs
-    healthy -> releases/<id>    the last release that got ready: where to go back to
+    releases/.incoming/         an upload under way, or what was left of one
+    current -> releases/<id>    the last release that got ready here: what the service starts
+    history                     one line a release, the oldest push first
+    lock                        held while a push is under way
+
+A release on trial is named by a file in memory (`/run/handwave-trial/service.env`), so that a Pi
+whose power is cut during a trial boots what it ran before.
+
+What it imports is waited for in every push, on the slowest Pi too: dataclasses, typing, tarfile and
+shutil together would double that.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import pwd
 import re
-import shutil
+import signal
 import subprocess
 import sys
-import tarfile
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import IO, Any
 
 MANIFEST = "MANIFEST"
 """In each release: the SHA-256 of every other file, as `sha256sum --check` reads it."""
-STALE = 3600.0
-"""Seconds after which an upload that never finished counts as abandoned."""
+SIGNATURE = "MANIFEST.sig"
+"""Beside it where the bundle was signed: what `ssh-keygen -Y sign -n handwave` makes."""
+SIGNERS = "/etc/handwave/allowed_signers"
+"""Where this file exists, only bundles signed by one of these are taken (`man ssh-keygen`)."""
+KEEP = 5
+"""Releases that stay, the current one among them."""
+STALL = 60
+"""Seconds without a byte after which an upload is given up: the lock must not stay for ever."""
+CHECK_SECONDS = 100
+"""How long `edge check` may take; the unit's own limit comes first."""
+RESTART_SECONDS = 120
+"""How long the service may take to be ready; the unit's own limits (90 s to start) come first."""
+JOURNAL_LINES = 15
 
 
 class RemoteError(Exception):
     """A step that cannot be done; the message travels back to the laptop."""
+
+
+class Place:
+    """Where handwave lives here: `deploy.target.Target`, in words that travel."""
+
+    def __init__(self, root: str, unit: str, check_unit: str, trial: str) -> None:
+        self.root, self.unit, self.check_unit, self.trial = root, unit, check_unit, trial
+
+    @property
+    def releases(self) -> Path:
+        """The folder of the releases."""
+        return Path(self.root) / "releases"
+
+    @property
+    def incoming(self) -> Path:
+        """The folder of an upload: nothing looks at it until it is checked and has its name."""
+        return self.releases / ".incoming"
+
+    @property
+    def current(self) -> str | None:
+        """The release that the service starts, if it is there."""
+        link = Path(self.root) / "current"
+        return link.readlink().name if link.is_symlink() and link.is_dir() else None
+
+    @property
+    def on_trial(self) -> Path:
+        """The file that has the service start another release than the current one."""
+        return Path(self.trial) / "service.env"
+
+
+# --- what a host is asked before anything is planned ---------------------------------------------
+
+
+def look(place: Place) -> dict[str, object]:
+    """Look at the host; change nothing. On stdin: the manifest of a bundle that may go there."""
+    manifest = sys.stdin.buffer.read().decode()
+    base = Path(place.root)
+    digest = hashlib.sha256(manifest.encode()).hexdigest()
+    has = known(place, set(read_manifest(manifest).values()))
+    return {
+        "user": _user(),
+        "python": list(sys.version_info[:2]),
+        "root": base.is_dir(),
+        "writable": os.access(base, os.W_OK | os.X_OK),
+        "venv": os.access(base / "venv" / "bin" / "python", os.X_OK),
+        "current": place.current,
+        "history": history(place),
+        "trial": _trial(place),
+        "trial_writable": os.access(place.trial, os.W_OK | os.X_OK),
+        "busy": _busy(base / "lock"),
+        "intact": _is_intact(place.releases / digest[:12], digest),
+        "missing": sorted(set(read_manifest(manifest).values()) - set(has)),
+        "signers": Path(SIGNERS).exists(),
+        **_systemd(place),
+    }
+
+
+def _user() -> str:
+    """Return who is logged in; a number where the account has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _trial(place: Place) -> str | None:
+    """Return the release that a push put on trial and never came to keep or take back."""
+    with suppress(OSError):
+        found = re.search(r"^RELEASE=.*/([^/\n]+)$", place.on_trial.read_text(), re.MULTILINE)
+        if found and found[1] != place.current:
+            return found[1]
+    return None
+
+
+def _is_intact(folder: Path, digest: str) -> bool:
+    """Return whether a release is there, every byte of it, and signed where it must be."""
+    try:
+        verify(folder, digest)
+        check_signature(folder)
+    except (RemoteError, OSError):
+        return False
+    return True
+
+
+def known(place: Place, wanted: set[str]) -> dict[str, Path]:
+    """Return where the wanted contents (SHA-256) lie in releases already, sound ones only."""
+    found: dict[str, Path] = {}
+    for manifest in sorted(place.releases.glob(f"[!.]*/{MANIFEST}")):
+        with suppress(OSError, RemoteError, UnicodeDecodeError):
+            for name, digest in read_manifest(manifest.read_text()).items():
+                path = manifest.parent / name
+                if digest in wanted - found.keys() and path.is_file() and _sha256(path) == digest:
+                    found[digest] = path
+    return found
+
+
+def _systemd(place: Place) -> dict[str, object]:
+    """Return what systemd knows of the two units, and what of them this user may not do."""
+    show = ["systemctl", "show", "--property=LoadState,ActiveState", place.unit, place.check_unit]
+    shown = _output(show)
+    if shown is None:
+        return {"systemctl": False, "load": "", "check_load": "", "active": "", "denied": []}
+    blocks = (shown or "\n\n").split("\n\n")
+    service, check = (
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in (*blocks, "", "")[:2]
+    )
+    needs = [["restart", place.unit], ["stop", place.unit], ["start", place.check_unit]]
+    may = ["sudo", "-n", "-l", "systemctl"]
+    root = os.getuid() == 0
+    return {
+        "systemctl": True,
+        "load": service.get("LoadState", ""),
+        "check_load": check.get("LoadState", ""),
+        "active": service.get("ActiveState", ""),
+        "denied": [
+            " ".join(["systemctl", *need])
+            for need in needs
+            if not root and not _output([*may, *need])
+        ],
+    }
+
+
+def _output(command: list[str]) -> str | None:
+    """Return what a command prints: nothing if it fails, None if there is no such program."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else ""
+
+
+# --- what a push, or going back, does ------------------------------------------------------------
+
+
+class Job:
+    """Everything the steps need to know.
+
+    Attributes:
+        place: where.
+        release: what the release is called: the first digits of its digest.
+        digest: SHA-256 of the manifest, in hex, or the first digits of it.
+        limit: bytes that an upload may hold.
+        who: whose push it is: user@laptop.
+        before: the release that was current.
+        incoming: whether the release is being uploaded: it has no name yet.
+    """
+
+    def __init__(
+        self, place: Place, *, release: str, digest: str, limit: int, who: str,
+        before: str | None, incoming: bool,
+    ) -> None:  # fmt: skip
+        self.place, self.release, self.digest = place, release, digest
+        self.limit, self.who, self.before, self.incoming = limit, who, before, incoming
+
+    @property
+    def folder(self) -> Path:
+        """Where the release's files are until it is kept."""
+        return self.place.incoming if self.incoming else self.place.releases / self.release
+
+
+def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
+    """Do the steps of a plan, in order, and say which; what comes on stdin is the upload's tar.
+
+    Args:
+        place: where.
+        steps: names of `WORK`.
+        **order: `release`, `digest`, `limit` and `who` of the `Job`.
+
+    Returns:
+        Nothing, or which step `failed`, `why`, and what the host runs `now`.
+    """
+    for name in (signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(name, signal.SIG_IGN)  # the laptop may go; what has begun is finished
+    with locked(Path(place.root) / "lock", order["who"]):
+        job = Job(place, before=place.current, incoming="upload" in steps, **order)
+        for step in steps:
+            emit(step=step)
+            try:
+                WORK[step](job)
+            except (RemoteError, OSError, subprocess.TimeoutExpired) as error:
+                undo = go_back if step in {"restart", "activate"} else discard
+                return {"failed": step, "why": str(error), "now": undo(job)}
+    return {}
+
+
+def emit(**event: str) -> None:
+    """Tell the laptop, if it still listens."""
+    with suppress(OSError):
+        print(json.dumps(event), flush=True)
+
+
+@contextmanager
+def locked(path: Path, who: str) -> Iterator[None]:
+    """Let one push at a time be under way; the kernel takes the lock back however we end."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RemoteError(f"{_holder(path)} is pushing to it; try again when done") from error
+        file.truncate(0)
+        file.write(f"{who} {_now()}\n")
+        file.flush()
+        yield
+
+
+def _busy(path: Path) -> str | None:
+    """Return who holds the lock, if somebody does."""
+    with suppress(FileNotFoundError, PermissionError), path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _holder(path)
+    return None
+
+
+def _holder(path: Path) -> str:
+    who, _, since = path.read_text()[:200].strip().partition(" ")
+    return f"{who or 'somebody'} (since {since or 'now'})"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def upload(job: Job) -> None:
+    """Unpack the tar on stdin into a new folder, and add what other releases hold already."""
+    import shutil
+
+    job.place.releases.mkdir(exist_ok=True)
+    discard(job)  # of a push that was cut: nobody else's, for we hold the lock
+    job.folder.mkdir()
+    unpack(sys.stdin.buffer, job.folder, job.limit)
+    wanted = read_manifest((job.folder / MANIFEST).read_text())
+    has = known(job.place, set(wanted.values()))
+    for name, digest in wanted.items():
+        path = job.folder / name
+        if not path.exists() and digest in has:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(has[digest], path)
+
+
+def unpack(stream: IO[bytes], folder: Path, limit: int) -> None:
+    """Write each member as a new plain file; `tarfile.extractall` trusts more than we need to.
+
+    Raises:
+        RemoteError: it is no whole tar; a member is no plain file, leaves the folder, or all are
+            more than `limit` bytes; or nothing comes for `STALL` seconds.
+    """
+    import tarfile
+
+    signal.signal(signal.SIGALRM, _stalled)
+    signal.alarm(STALL)
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isreg() else None
+                limit -= member.size
+                if content is None or not is_safe(member.name) or limit < 0:
+                    raise RemoteError(f"refused: {member.name!r}, {member.size} bytes")
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as file:
+                    while piece := content.read(1 << 16):
+                        signal.alarm(STALL)
+                        file.write(piece)
+    except tarfile.TarError as problem:
+        raise RemoteError(str(problem)) from problem
+    finally:
+        signal.alarm(0)
+
+
+def _stalled(*_: object) -> None:
+    raise RemoteError(f"nothing arrived for {STALL} s")
+
+
+def verified(job: Job) -> None:
+    """Compare what lies on the host's disk with what was meant, and with whom it is from."""
+    verify(job.folder, job.digest)
+    check_signature(job.folder)
+
+
+def check(job: Job) -> None:
+    """Let the bundle's own `edge check` prove it here, as the service's user and in its limits."""
+    _name(Path(job.place.trial) / "check.env", job.folder)
+    why = _systemctl("start", job.place.check_unit, CHECK_SECONDS)
+    if why:
+        said = _own_words(job.place.check_unit)
+        raise RemoteError(f"edge check: {(said or [why])[-1].removeprefix('edge: ')}")
+    if job.incoming:  # proved: it gets its name
+        os.sync()  # the files are on the disk before a name promises that they are
+        place = job.place.releases / job.release
+        if place.exists():  # a damaged copy, or one that nobody signed
+            _remove(place)
+        job.folder.rename(place)
+
+
+def restart(job: Job) -> None:
+    """Let the service start the release, on trial, and wait until it has decided a frame."""
+    _name(job.place.on_trial, job.place.releases / job.release)
+    why = _systemctl("restart", job.place.unit, RESTART_SECONDS)
+    if why:
+        for line in _journal(f"--unit={job.place.unit}"):
+            emit(journal=line)
+        raise RemoteError(f"{job.release} did not get ready: {why}")
+    if job.before == job.release:  # no trial: it was current before
+        job.place.on_trial.unlink(missing_ok=True)
+
+
+def _name(path: Path, release: Path) -> None:
+    """Write the file that tells a unit which release to start."""
+    write(path, f"RELEASE={release}\nPYTHONPATH={release}\n")
+
+
+def activate(job: Job) -> None:
+    """Keep it: one rename decides what the service starts from now on, at the next boot too."""
+    base = Path(job.place.root)
+    fresh = base / ".current"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(f"releases/{job.release}")
+    fresh.replace(base / "current")
+    os.sync()
+    job.place.on_trial.unlink(missing_ok=True)
+    with suppress(OSError):  # it runs, and will at the next boot: a note less is no failure
+        remember(job)
+
+
+def discard(job: Job) -> str:
+    """Remove an upload that will not become a release; return what runs."""
+    _remove(job.place.incoming)
+    return f"it still runs {job.before}" if job.before else "it runs nothing yet"
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder and all that is in it, as far as may be; there may be none."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def go_back(job: Job) -> str:
+    """End the trial, and run what ran before; return how that went."""
+    job.place.on_trial.unlink(missing_ok=True)
+    if job.before == job.release:
+        return "it goes on trying"
+    if job.before is None:
+        _systemctl("stop", job.place.unit, RESTART_SECONDS)
+        return "stopped it"
+    why = _systemctl("restart", job.place.unit, RESTART_SECONDS)
+    if why:
+        return f"went back to {job.before}, which does not get ready either ({why})"
+    return f"went back to {job.before}, which runs again"
+
+
+def _systemctl(verb: str, unit: str, seconds: int) -> str:
+    """Run `systemctl VERB UNIT`; return why it failed, or nothing."""
+    sudo = [] if os.getuid() == 0 else ["sudo", "-n"]
+    command = [*sudo, "systemctl", verb, unit]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=seconds,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"not done in {seconds} s"
+    if done.returncode == 0:
+        return ""
+    complaints = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    # systemctl's own reason; around it, sudo may grumble and systemctl tells where to read more
+    reasons = [line for line in complaints if line.startswith("Job for ")]
+    return (reasons or complaints or [f"exit code {done.returncode}"])[-1].rstrip(".")
+
+
+def _own_words(unit: str) -> list[str]:
+    """Return what a unit's process said when it last ran, without what systemd says about it."""
+    show = ["systemctl", "show", "--property=InvocationID", "--value", unit]
+    invocation = (_output(show) or "").strip()
+    for _ in range(20):  # the journal is a moment behind
+        lines = _journal(f"_SYSTEMD_INVOCATION_ID={invocation}")
+        if lines:
+            return lines
+        time.sleep(0.05)
+    return []
+
+
+def _journal(what: str) -> list[str]:
+    """Return the last lines of the journal about something; none where we may not read it."""
+    command = ["journalctl", what, f"--lines={JOURNAL_LINES}", "--no-pager", "--output=cat"]
+    try:
+        told = _output([*command, "--quiet"]) or ""
+        return [line for line in told.splitlines() if line.strip()]
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+
+
+WORK: dict[str, Callable[[Job], None]] = {
+    "upload": upload, "verify": verified, "check": check, "restart": restart, "activate": activate,
+}  # fmt: skip
+
+
+# --- releases: folders that say what they must hold ----------------------------------------------
 
 
 def is_safe(name: str) -> bool:
@@ -63,174 +486,112 @@ def read_manifest(text: str) -> dict[str, str]:
     return digests
 
 
-def verify(folder: str, digest: str) -> None:
-    """Check that `folder` holds exactly the files of the manifest with this SHA-256.
+def verify(base: Path, digest: str) -> None:
+    """Check that a folder holds exactly the files of the manifest with this SHA-256.
+
+    Args:
+        base: the folder.
+        digest: the manifest's, in hex; its first 12 digits are enough where nobody knows more.
 
     Raises:
         RemoteError: a file is missing, damaged, or too many.
     """
-    base = Path(folder)
     if not (base / MANIFEST).is_file():
         raise RemoteError(f"{base}: {MANIFEST} did not arrive")
     manifest = (base / MANIFEST).read_bytes()
-    if hashlib.sha256(manifest).hexdigest() != digest:
+    if not hashlib.sha256(manifest).hexdigest().startswith(digest):
         raise RemoteError(f"{base / MANIFEST}: damaged on the way")
     digests = read_manifest(manifest.decode())
     files = [path for path in base.rglob("*") if path.is_symlink() or not path.is_dir()]
-    found = {path.relative_to(base).as_posix() for path in files}
+    found = {path.relative_to(base).as_posix() for path in files} - {SIGNATURE}
     for name in sorted(found ^ {*digests, MANIFEST}):
         raise RemoteError(f"{base / name}: {'nobody sent it' if name in found else 'missing'}")
     for name, wanted in digests.items():
         path = base / name
-        if path.is_symlink() or hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
+        if path.is_symlink() or _sha256(path) != wanted:
             raise RemoteError(f"{path}: damaged on the way")
 
 
-def facts(root: str, unit: str, digest: str) -> dict[str, object]:
-    """Look at the host; change nothing. `digest` is that of the bundle that may go there."""
-    base = Path(root)
-    releases = base / "releases"
-    intact = True
-    try:
-        verify(str(releases / digest[:12]), digest)
-    except (RemoteError, OSError):
-        intact = False
-    names = [p.name for p in releases.iterdir()] if releases.is_dir() else []
-    return {
-        "user": _user(),
-        "python": list(sys.version_info[:2]),
-        "root": base.is_dir(),
-        "writable": os.access(base, os.W_OK | os.X_OK),
-        "venv": os.access(base / "venv" / "bin" / "python", os.X_OK),
-        "releases": sorted(name for name in names if not name.startswith(".")),
-        "current": _target(base / "current"),
-        "healthy": _target(base / "healthy"),
-        "intact": intact,
-        **_unit(unit),
-    }
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _user() -> str:
-    """Return who is logged in; a number where the account has no name."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-def _target(link: Path) -> str | None:
-    """Return the release that `current` or `healthy` points to, if it is there."""
-    return link.readlink().name if link.is_symlink() and link.is_dir() else None
-
-
-def _unit(unit: str) -> dict[str, object]:
-    """Return what systemd knows of the unit, and the words to put before `systemctl`, if any."""
-    if not shutil.which("systemctl"):
-        return {"systemctl": False, "load": "", "active": "", "sudo": [], "may_restart": False}
-    show = ["systemctl", "show", "--property=LoadState,ActiveState", unit]
-    lines = _output(show).splitlines()
-    known = dict(line.split("=", 1) for line in lines if "=" in line)
-    root = os.getuid() == 0
-    listing = ["sudo", "-n", "-l", "systemctl", "restart", unit]
-    return {
-        "systemctl": True,
-        "load": known.get("LoadState", ""),
-        "active": known.get("ActiveState", ""),
-        "sudo": [] if root else ["sudo", "-n"],
-        "may_restart": root or bool(shutil.which("sudo") and _output(listing)),
-    }
-
-
-def _output(command: list[str]) -> str:
-    """Return what a command prints, or nothing if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    return done.stdout if done.returncode == 0 else ""
-
-
-def upload(root: str, incoming: str, limit: int, stream: IO[bytes] | None = None) -> None:
-    """Unpack the tar on stdin into a new folder `releases/<incoming>`; on any error leave none.
+def check_signature(base: Path) -> None:
+    """Check that one of this host's signers signed the manifest, where it has such a list.
 
     Raises:
-        RemoteError: a member is no plain file, leaves the folder, or all are more than `limit`
-            bytes.
+        RemoteError: nobody on the list did.
     """
-    releases = Path(root) / "releases"
-    releases.mkdir(exist_ok=True)
-    _sweep(releases)
-    folder = releases / incoming
-    folder.mkdir()
-    try:
-        _unpack(stream or sys.stdin.buffer, folder, limit)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    if not Path(SIGNERS).exists():
+        return
+    signature = base / SIGNATURE
+    if not signature.is_file() or signature.is_symlink():
+        raise RemoteError("it takes signed bundles only: `deploy push --sign KEY`")
+    about = ["-f", SIGNERS, "-s", str(signature)]
+    names = (_output(["ssh-keygen", "-Y", "find-principals", *about]) or "").split("\n")
+    words = ["ssh-keygen", "-Y", "verify", *about, "-n", "handwave", "-I", names[0]]
+    with (base / MANIFEST).open("rb") as manifest:
+        done = subprocess.run(words, stdin=manifest, capture_output=True, check=False, timeout=30)
+    if not names[0] or done.returncode != 0:
+        raise RemoteError(f"it is signed by nobody whom {SIGNERS} names")
 
 
-def _sweep(releases: Path) -> None:
-    """Remove what uploads that were cut long ago left behind."""
-    for path in releases.glob(".incoming-*"):
-        if time.time() - path.stat().st_mtime > STALE:
-            shutil.rmtree(path, ignore_errors=True)
+def write(path: Path, text: str) -> None:
+    """Write a small file, all of it or nothing."""
+    fresh = path.with_name(f".{path.name}")
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
-def _unpack(stream: IO[bytes], folder: Path, limit: int) -> None:
-    """Write each member as a new plain file; `tarfile.extractall` trusts more than we need to."""
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
-        for member in tar:
-            content = tar.extractfile(member) if member.isreg() else None
-            limit -= member.size
-            if content is None or not is_safe(member.name) or limit < 0:
-                raise RemoteError(f"refused in the upload: {member.name!r}, {member.size} bytes")
-            path = folder / member.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
-                shutil.copyfileobj(content, file)
+def history(place: Place) -> list[dict[str, str]]:
+    """Return the releases that are here, the oldest push first: `release`, `time`, `who`."""
+    lines = []
+    with suppress(OSError):
+        lines = (Path(place.root) / "history").read_text().splitlines()
+    rows = [
+        dict(zip(("time", "release", "who"), line.split(" ", 2), strict=False)) for line in lines
+    ]
+    return [row for row in rows if "who" in row and (place.releases / row["release"]).is_dir()]
 
 
-def discard(root: str, incoming: str) -> None:
-    """Remove an upload that will not become a release."""
-    shutil.rmtree(Path(root) / "releases" / incoming, ignore_errors=True)
-
-
-def activate(root: str, release: str, incoming: str | None) -> None:
-    """Give the upload its name, if there is one, and let `current` point to the release."""
-    if incoming:
-        os.sync()  # the files are on the disk before a name promises that they are
-        place = Path(root) / "releases" / release
-        if place.exists():  # a damaged copy: out of the way, for a later push to sweep up
-            place.rename(place.with_name(f".incoming-damaged-{incoming[-8:]}"))
-        place.with_name(incoming).rename(place)
-    point(root, "current", release)
-
-
-def point(root: str, link: str, release: str | None) -> None:
-    """Let `current` or `healthy` point to a release, atomically; None: to nothing."""
-    path = Path(root) / link
-    if release is None:
-        path.unlink(missing_ok=True)
-    else:
-        fresh = path.with_name(f".{link}-{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(f"releases/{release}")
-        fresh.replace(path)
-    os.sync()
-
-
-STEPS: dict[str, Callable[..., dict[str, object] | None]] = {
-    step.__name__: step for step in (facts, upload, verify, discard, activate, point)
-}
+def remember(job: Job) -> None:
+    """Note a push, and remove the oldest releases; going back to one does not make it newer."""
+    rows = history(job.place)
+    if job.incoming or job.release not in {row["release"] for row in rows}:
+        rows = [row for row in rows if row["release"] != job.release]
+        rows.append({"time": _now(), "release": job.release, "who": job.who})
+    names = [row["release"] for row in rows]
+    stay = {job.release, *names[-KEEP:]} if job.release in names[-KEEP:] else {
+        job.release, *names[-KEEP + 1 :]
+    }  # fmt: skip
+    lines = [f"{row['time']} {row['release']} {row['who']}\n" for row in rows]
+    write(
+        Path(job.place.root) / "history",
+        "".join(line for line, name in zip(lines, names, strict=True) if name in stay),
+    )
+    for folder in job.place.releases.iterdir():
+        if folder.name not in stay:
+            _remove(folder)
 
 
 def main(step: str, arguments: str) -> int:
     """Do one step; print its answer as JSON, or on stderr the one line why it failed."""
     os.umask(0o022)  # the service's user must be able to read what this user writes
+    given: dict[str, Any] = json.loads(arguments)
+    given["place"] = Place(**given["place"])
+    steps: dict[str, Callable[..., Mapping[str, object]]] = {"look": look, "apply": apply}
     try:
-        answer = STEPS[step](**json.loads(arguments))
-    except (RemoteError, OSError, tarfile.TarError, subprocess.TimeoutExpired) as error:
+        answer = steps[step](**given)
+    except (RemoteError, OSError, subprocess.TimeoutExpired) as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(answer))
-    return 0
+    with suppress(OSError):
+        print(json.dumps(answer), flush=True)
+    return int("failed" in answer)
 
 
 if __name__ == "__main__":

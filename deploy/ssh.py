@@ -7,35 +7,31 @@ ever put into a command line.
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from deploy.errors import DeployError
+from deploy.errors import ConnectionLostError, DeployError, UnknownKeyError
+from edge.openssh import LOST, OPTIONS, explain, is_unknown, lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["BOOT", "LOST", "REMOTE", "TIMEOUT", "Host", "boot", "explain", "lines_of"]
 
 TIMEOUT = 150.0
 """Seconds to wait for one command on the host; the host's own limits are shorter."""
 
-OPTIONS = {
-    "ControlMaster": "no",  # but for the one `-M` that opens the connection
-    "BatchMode": "yes",  # never asks: a question nobody sees is a hang
-    "StrictHostKeyChecking": "yes",  # also where the user's config is laxer
-    "LogLevel": "ERROR",
-    "ConnectTimeout": "10",
-    "ServerAliveInterval": "5",  # with the next: a dead connection is noticed in 15 s
-    "ServerAliveCountMax": "3",
-    "ClearAllForwardings": "yes",  # what the user forwards for themselves is not for us
-    "RemoteCommand": "none",
-    "RequestTTY": "no",
-}
-
+HANG_UP_SECONDS = 5.0
+PYTHON = ("python3", "-I", "-S", "-c")
+"""A host's Python with its own library alone: what somebody installed there is neither trusted nor
+waited for, and a line of a .pth file may take longer than all of a push with nothing to do."""
 # Reads remote.py from stdin and runs it; what follows on stdin belongs to the step.
 BOOT = "import sys;exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 REMOTE = Path(__file__).with_name("remote.py").read_bytes()
@@ -44,96 +40,142 @@ REMOTE = Path(__file__).with_name("remote.py").read_bytes()
 class Host:
     """A host, and the one connection that every command to it shares; use it in a `with`.
 
+    The first command opens it. It stays in the background until `close`, and ends by itself a
+    minute after the last command, should this program be killed.
+
     Args:
         name: as `ssh` takes it: `raspberrypi.local`, `pi@10.0.0.7`, or a name from ~/.ssh/config.
         config: an ssh config file to use in place of the user's own.
+        run_process: what runs `ssh`; gevent's own where many hosts wait at once.
 
     Raises:
-        DeployError: the name is none, the host cannot be reached, its key is unknown or has
-            changed, or it does not accept the user's keys.
+        DeployError: the name is none, or no ssh is here. By the first command: the host cannot be
+            reached, its key is unknown or has changed, or it does not accept the user's keys.
     """
 
-    def __init__(self, name: str, *, config: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        config: Path | None = None,
+        run_process: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run,
+    ) -> None:
         if not name or name.startswith("-") or not name.isprintable() or " " in name:
             raise DeployError(f"{name!r} is not a host name; say a name that `ssh NAME` knows")
+        if shutil.which("ssh") is None:
+            raise DeployError("there is no `ssh` here; install the OpenSSH client")
         self.name = name
+        self._run_process = run_process
         # Short: a socket's path holds 104 bytes at most, which macOS's own folder nearly fills.
         self._folder = Path(tempfile.mkdtemp(prefix="handwave-", dir="/tmp"))
-        options = OPTIONS | {"ControlPath": str(self._folder / "ssh")}
+        share = {"ControlMaster": "auto", "ControlPersist": "60"}
+        options = OPTIONS | share | {"ControlPath": str(self._folder / "ssh")}
         self._ssh = ["ssh", "-T", *(word for o in options.items() for word in ("-o", "=".join(o)))]
         if config is not None:
             self._ssh += ["-F", str(config)]
 
     def __enter__(self) -> Self:
-        try:
-            self._connect()
-        except BaseException:
-            self.close()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _connect(self) -> None:
-        """Open the shared connection; it stays in the background until `close`."""
-        # ControlPersist: should this program be killed, ssh leaves by itself after a minute.
-        open_it = ["-M", "-N", "-f", "-o", "ControlPersist=60", "--", self.name]
-        errors = self._folder / "errors"  # a file: the background ssh might keep a pipe open
-        with errors.open("wb") as stderr:
-            try:
-                done = subprocess.run(
-                    [*self._ssh, *open_it],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=stderr,
-                    check=False,
-                    timeout=TIMEOUT,
-                )
-            except FileNotFoundError as error:
-                raise DeployError("there is no `ssh` here; install the OpenSSH client") from error
-            except subprocess.TimeoutExpired as error:
-                raise DeployError(f"{self.name}: no connection in {TIMEOUT:.0f} s") from error
-        if done.returncode != 0:
-            raise DeployError(explain(self.name, errors.read_bytes()))
-
     def close(self) -> None:
         """Close the connection, if there is one; twice is fine."""
-        if (self._folder / "ssh").exists():
-            leave = [*self._ssh, "-O", "exit", "--", self.name]
-            subprocess.run(leave, capture_output=True, check=False, timeout=TIMEOUT)
+        hang_up(self._folder / "ssh")
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def run(self, command: Sequence[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, command: Sequence[str], stdin: bytes = b"", *, timeout: float = TIMEOUT
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a command on the host and return what it printed and its exit code.
 
         Raises:
-            DeployError: the connection was lost, or the command takes longer than `TIMEOUT`.
+            DeployError: the connection was lost, or the command takes longer than `timeout`.
         """
         words = [*self._ssh, "--", self.name, shlex.join(command)]
         try:
-            done = subprocess.run(
-                words, input=stdin, capture_output=True, check=False, timeout=TIMEOUT
+            done = self._run_process(
+                words, input=stdin, capture_output=True, check=False, timeout=timeout
             )
         except subprocess.TimeoutExpired as error:
             raise DeployError(
-                f"{self.name}: no answer in {TIMEOUT:.0f} s from: {shlex.join(command[:6])}"
+                f"{self.name}: no answer in {timeout:.0f} s from: {shlex.join(command[:6])}"
             ) from error
-        if done.returncode == 255:
-            raise DeployError(explain(self.name, done.stderr))
+        if done.returncode == LOST:
+            raise self._lost(done.stderr)
+        if done.returncode < 0:
+            raise ConnectionLostError(f"{self.name}: ssh was killed here: try again")
         return done
 
-    def step(self, name: str, stdin: bytes = b"", **arguments: object) -> dict[str, Any]:
-        """Have the host's python3 do a step of `deploy.remote`; return its answer.
+    def start(
+        self, command: Sequence[str], *, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        """Start a command on the host that goes on, such as following a journal; nothing waits.
+
+        End it by closing what it prints and terminating it.
+        """
+        words = [*self._ssh, "--", self.name, shlex.join(command)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdin=stdin, stdout=pipe, stderr=pipe)
+
+    def converse(self, name: str, stdin: bytes, **arguments: object) -> Iterator[dict[str, Any]]:
+        """Have the host do a step of `deploy.remote` that says what it is at; yield each word.
+
+        The last is its answer. What is sent lies in a file, so neither side ever waits for the
+        other to read.
+
+        Raises:
+            DeployError: the step could not begin, or the connection was lost.
+        """
+        with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as errors:
+            sent.write(REMOTE + stdin)
+            sent.seek(0)
+            words = [*self._ssh, "--", self.name, shlex.join(boot(REMOTE, name, arguments))]
+            with subprocess.Popen(
+                words, stdin=sent, stdout=subprocess.PIPE, stderr=errors
+            ) as process:
+                assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
+                try:
+                    for line in process.stdout:
+                        if line.startswith(b"{"):  # some login shells greet
+                            yield json.loads(line)
+                except BaseException:
+                    process.terminate()
+                    raise
+            errors.seek(0)
+            self._judge(name, process.returncode, errors.read())
+
+    def _lost(self, stderr: bytes) -> DeployError:
+        """Return what went wrong with the connection."""
+        problem = UnknownKeyError if is_unknown(stderr) else ConnectionLostError
+        return problem(explain(self.name, stderr))
+
+    def _judge(self, name: str, code: int, stderr: bytes) -> None:
+        """Raise if a step did not end well."""
+        if code == LOST:
+            raise self._lost(stderr)
+        if code != 0:
+            why = lines_of(stderr) or [f"exit code {code}"]
+            raise DeployError(f"{self.name}: {name}: {why[-1]}")
+
+    def step(
+        self, name: str, stdin: bytes = b"", *, script: bytes | None = None, **arguments: object
+    ) -> dict[str, Any]:
+        """Have the host's python3 do a step of a script; return its answer.
+
+        Args:
+            name: the step.
+            stdin: what the step reads.
+            script: a file like `deploy.remote`, which it is unless told; Python's own library only.
+            **arguments: the step's own.
 
         Raises:
             DeployError: the step failed there (the message is the host's), or gave no answer.
         """
-        boot = ["python3", "-I", "-c", BOOT, str(len(REMOTE)), name, json.dumps(arguments)]
-        done = self.run(boot, REMOTE + stdin)
-        if done.returncode != 0:
-            why = lines_of(done.stderr) or [f"exit code {done.returncode}"]
-            raise DeployError(f"{self.name}: {name}: {why[-1]}")
+        script = REMOTE if script is None else script
+        done = self.run(boot(script, name, arguments), script + stdin)
+        self._judge(name, done.returncode, done.stderr)
         try:  # only the last line is ours: some login shells greet
             answer: dict[str, Any] = json.loads(lines_of(done.stdout)[-1]) or {}
         except (IndexError, ValueError) as error:
@@ -143,29 +185,22 @@ class Host:
         return answer
 
 
-def lines_of(output: bytes) -> list[str]:
-    """Return the lines of what a command printed: none empty, no colours, all printable."""
-    lines = re.sub("\x1b\\[[0-9;]*m", "", output.decode(errors="replace")).splitlines()
-    plain = ("".join(filter(str.isprintable, line)).strip() for line in lines)
-    return [line for line in plain if line]
+def hang_up(control: Path) -> None:
+    """End a connection in the background, as `ssh -O exit` does; there may be none.
+
+    Without that program: it would have to be started for each of many hosts.
+
+    Source: PROTOCOL.mux of OpenSSH: MUX_MSG_HELLO of version 4, MUX_C_TERMINATE.
+    """
+    hello, terminate = struct.pack(">III", 8, 0x1, 4), struct.pack(">III", 8, 0x10000005, 0)
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(HANG_UP_SECONDS)
+        connection.connect(str(control))
+        connection.sendall(hello + terminate)
+        while connection.recv(1024):  # its own hello, its answer; then it is gone
+            pass
 
 
-def explain(host: str, stderr: bytes) -> str:
-    """Turn what ssh says when it gives up into one line with the next step."""
-    why = (lines_of(stderr) or ["ssh did not say why"])[-1]
-    if b"IDENTIFICATION HAS CHANGED" in stderr:
-        return (
-            f"{host}: its host key is not the one you know: it was installed anew, or something "
-            f"else answers in its place; run `ssh {host}`, which names the old line in known_hosts"
-        )
-    if b"Host key verification failed" in stderr or b"host key is known" in stderr:
-        return (
-            f"{host}: its host key is unknown to you; "
-            f"run `ssh {host}` once and compare the fingerprint"
-        )
-    if b"Permission denied" in stderr:
-        return (
-            f"{host}: it does not accept your key ({why}); "
-            f"unlock it with `ssh-add`, or bring it there with `ssh-copy-id {host}`"
-        )
-    return f"{host}: no connection: {why}; is it on, and does `ssh {host}` work?"
+def boot(script: bytes, step: str, arguments: dict[str, object]) -> list[str]:
+    """Return the command that has a host's python3 read a script from stdin and do a step of it."""
+    return [*PYTHON, BOOT, str(len(script)), step, json.dumps(arguments)]

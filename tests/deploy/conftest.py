@@ -19,8 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 import deploy.cli
-from deploy import make_bundle, remote
+import deploy.push_command
+from deploy import Target, make_bundle, remote
 from deploy.bundle import LIMIT
+from deploy.units import check_unit, service_unit
 from edge.card import (
     CARD_KEY,
     GOLDEN_KEY,
@@ -35,7 +37,6 @@ from edge.card import (
 
 HERE = Path(__file__).parent
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-UNIT = Path(deploy.cli.__file__).with_name("handwave.service")
 
 # Obeys `check` and `run` as edge does; what it does is written in its model.
 FAKE_EDGE = """
@@ -166,6 +167,7 @@ class Pi:
     root: Path
     unit: str
     state: Path
+    trial: Path
 
     @property
     def current(self):
@@ -179,15 +181,15 @@ class Pi:
     def journal(self):
         return (self.state / f"{self.unit}.journal").read_text().splitlines()
 
-    def systemctl(self, verb):
+    def systemctl(self, verb, *words):
         program = self.state.with_name("bin") / "systemctl"
         env = os.environ | {"STANDIN_STATE": str(self.state)}
-        command = [str(program), verb, self.unit]
+        command = [str(program), verb, *words, self.unit]
         return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
 
     @property
     def active(self):
-        return "ActiveState=active" in self.systemctl("show")
+        return "ActiveState=active" in self.systemctl("show", "--property=LoadState,ActiveState")
 
     def tree(self):
         """Return every path with what tells whether it was touched."""
@@ -196,7 +198,7 @@ class Pi:
 
 
 @pytest.fixture
-def pi(sshd, tmp_path):
+def pi(sshd, tmp_path, monkeypatch):
     """Return a host that is set up (root folder, venv, unit) and has no release yet."""
     root = tmp_path / "handwave"
     python = root / "venv" / "bin" / "python"
@@ -205,10 +207,15 @@ def pi(sshd, tmp_path):
     python.chmod(0o755)
     state = sshd / "state"
     unit = f"handwave-{tmp_path.name}.service"
-    text = UNIT.read_text().replace("/opt/handwave", str(root))
-    text = text.replace("--pins real", "--source virtual --pins mock")
-    (state / unit).write_text(text.replace("TimeoutStartSec=90", "TimeoutStartSec=20"))
-    host = Pi(root, unit, state)
+    target = Target(str(root), unit)
+    trial = tmp_path / "trial"  # in place of /run/handwave-trial
+    trial.mkdir()
+    for name, text in ((unit, service_unit(target)), (target.check_unit, check_unit(target))):
+        here = text.replace("--pins real", "--source virtual --pins mock")
+        here = here.replace(target.trial, str(trial))
+        (state / name).write_text(here.replace("TimeoutStartSec=90", "TimeoutStartSec=20"))
+    monkeypatch.setattr(Target, "trial", property(lambda _: str(trial)))
+    host = Pi(root, unit, state, trial)
     yield host
     host.systemctl("stop")
 
@@ -292,10 +299,12 @@ def package(tmp_path):
 def running(pi, project, package):
     """Let the host run the project already, as a push would have left it; return the release."""
     bundle = make_bundle(project / "edge.toml", package)
-    remote.upload(str(pi.root), ".incoming", LIMIT, io.BytesIO(bundle.tar()))
-    remote.activate(str(pi.root), bundle.release, ".incoming")
+    folder = pi.root / "releases" / bundle.release
+    folder.mkdir(parents=True)
+    remote.unpack(io.BytesIO(bundle.tar()), folder, LIMIT)
+    (pi.root / "current").symlink_to(f"releases/{bundle.release}")
+    (pi.root / "history").write_text(f"2026-01-01T00:00:00Z {bundle.release} anna@laptop\n")
     pi.systemctl("restart")
-    remote.point(str(pi.root), "healthy", bundle.release)
     return bundle.release
 
 
@@ -306,9 +315,21 @@ def real_model(project):
 
 
 @pytest.fixture
+def rollback(sshd, pi):
+    """Return `deploy rollback`, run in this process: `rollback("pi")`."""
+    options = ["--root", pi.root, "--unit", pi.unit, "-F", sshd / "ssh_config"]
+
+    def run(*arguments):
+        words = ["rollback", *map(str, options), *arguments]
+        return CliRunner().invoke(deploy.cli.main, words)
+
+    return run
+
+
+@pytest.fixture
 def push(sshd, pi, project, package, monkeypatch):
     """Return `deploy push`, run in this process: `push("pi", "--dry-run")`."""
-    monkeypatch.setattr(deploy.cli, "PACKAGE", package)
+    monkeypatch.setattr(deploy.push_command, "PACKAGE", package)
 
     def run(*arguments):
         options = {

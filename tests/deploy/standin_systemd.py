@@ -1,10 +1,11 @@
 """Stands for systemctl and journalctl where no systemd runs: on the tests' "host".
 
-It plays what a push sees of them, from a real unit file in $STANDIN_STATE: `restart` ends the old
-process, starts ExecStart= with Environment= and a NOTIFY_SOCKET, and waits for READY=1, for the
-process to end, or for TimeoutStartSec=, as Type=notify does. It does not play Restart=, users,
-folders or hardening. Any other argument than a push's own is an error, and a test compares those
-with what the real programs know.
+It plays what a push sees of them, from real unit files in $STANDIN_STATE: `restart` ends the old
+process, starts ExecStart= with Environment=, EnvironmentFile= and a NOTIFY_SOCKET, and waits for
+READY=1, for the process to end, or for TimeoutStartSec=, as Type=notify does; `start` runs the
+ExecStart= of a Type=oneshot to its end. It does not play Restart=, users, folders or hardening.
+Any other argument than a push's own is an error, and a test compares those with what the real
+programs know.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import shlex
 import signal
 import socket
+import string
 import subprocess
 import sys
 import time
@@ -30,10 +32,18 @@ def running(unit):
     return pid if alive else None
 
 
-def show(unit):
-    """Print LoadState and ActiveState."""
-    print(f"LoadState={'loaded' if (STATE / unit).exists() else 'not-found'}")
-    print(f"ActiveState={'active' if running(unit) else 'inactive'}")
+def show(units, asked):
+    """Print what is asked for of each unit, with an empty line between two."""
+    blocks = []
+    for unit in units:
+        known = {
+            "LoadState": "loaded" if (STATE / unit).exists() else "not-found",
+            "ActiveState": "active" if running(unit) else "inactive",
+            "InvocationID": unit,
+        }
+        names = asked.property.split(",")
+        blocks.append("\n".join(known[n] if asked.value else f"{n}={known[n]}" for n in names))
+    print("\n\n".join(blocks))
     return 0
 
 
@@ -47,17 +57,36 @@ def stop(unit):
 
 
 def read_unit(unit):
-    """Return the [Service] settings, and all lines of Environment= together."""
+    """Return the command, the environment it runs in, and how long it may take."""
     lines = [line.partition("=") for line in (STATE / unit).read_text().splitlines()]
     words = [shlex.split(value) for key, _, value in lines if key == "Environment"]
     env = dict(word.split("=", 1) for line in words for word in line)
-    return {key: value for key, _, value in lines}, env
+    service = {key: value for key, _, value in lines}
+    file = service["EnvironmentFile"]
+    if not file.startswith("-") or Path(file[1:]).exists():
+        text = Path(file.removeprefix("-")).read_text()
+        env |= dict(line.split("=", 1) for line in text.splitlines())
+    command = [string.Template(word).substitute(env) for word in shlex.split(service["ExecStart"])]
+    return command, env, float(service["TimeoutStartSec"])
+
+
+def start(unit):
+    """Run a Type=oneshot to its end."""
+    command, env, seconds = read_unit(unit)
+    with (STATE / f"{unit}.journal").open("wb") as journal:
+        done = subprocess.run(
+            command, env=os.environ | env, cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=journal, check=False, timeout=seconds,
+        )  # fmt: skip
+    if done.returncode:
+        print(f"Job for {unit} failed because the control process exited.", file=sys.stderr)
+    return bool(done.returncode)
 
 
 def restart(unit):
     """Start the service anew; 0 once it is ready."""
     stop(unit)
-    service, env = read_unit(unit)
+    command, env, seconds = read_unit(unit)
     address = STATE / f"{unit}.notify"
     address.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
@@ -65,7 +94,7 @@ def restart(unit):
         ready.settimeout(0.01)
         with (STATE / f"{unit}.journal").open("ab") as journal:
             process = subprocess.Popen(
-                shlex.split(service["ExecStart"]),
+                command,
                 env=os.environ | env | {"NOTIFY_SOCKET": str(address)},
                 cwd=STATE,
                 stdin=subprocess.DEVNULL,
@@ -73,7 +102,7 @@ def restart(unit):
                 stderr=journal,
                 start_new_session=True,
             )
-        give_up = time.monotonic() + float(service["TimeoutStartSec"])
+        give_up = time.monotonic() + seconds
         while process.poll() is None and time.monotonic() < give_up:
             try:
                 if b"READY=1" in ready.recv(4096).split(b"\n"):
@@ -89,21 +118,28 @@ def restart(unit):
 
 def systemctl():
     parser = argparse.ArgumentParser()
-    parser.add_argument("verb", choices=["show", "restart", "stop"])
-    parser.add_argument("--property", choices=["LoadState,ActiveState"])
-    parser.add_argument("unit")
+    parser.add_argument("verb", choices=["show", "start", "restart", "stop"])
+    parser.add_argument("--property", choices=["LoadState,ActiveState", "InvocationID"])
+    parser.add_argument("--value", action="store_true")
+    parser.add_argument("units", nargs="+")
     asked = parser.parse_args()
-    return {"show": show, "restart": restart, "stop": stop}[asked.verb](asked.unit)
+    if asked.verb == "show":
+        return show(asked.units, asked)
+    (unit,) = asked.units
+    return {"start": start, "restart": restart, "stop": stop}[asked.verb](unit)
 
 
 def journalctl():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--unit", required=True)
+    parser.add_argument("what", nargs="?")
+    parser.add_argument("--unit")
     parser.add_argument("--lines", type=int, required=True)
     parser.add_argument("--no-pager", action="store_true", required=True)
     parser.add_argument("--output", choices=["cat"], required=True)
+    parser.add_argument("--quiet", action="store_true", required=True)
     asked = parser.parse_args()
-    lines = (STATE / f"{asked.unit}.journal").read_text().splitlines()
+    unit = asked.unit or asked.what.removeprefix("_SYSTEMD_INVOCATION_ID=")
+    lines = (STATE / f"{unit}.journal").read_text().splitlines()
     print("\n".join(lines[-asked.lines :]))
     return 0
 

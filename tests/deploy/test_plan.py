@@ -15,30 +15,34 @@ FRESH = Facts(
     root=True,
     writable=True,
     venv=True,
-    releases=[],
     current=None,
-    healthy=None,
+    history=[],
+    trial=None,
+    trial_writable=True,
+    busy=None,
     intact=False,
+    missing=[],
+    signers=False,
     systemctl=True,
     load="loaded",
+    check_load="loaded",
     active="inactive",
-    sudo=["sudo", "-n"],
-    may_restart=True,
+    denied=[],
 )
-ALL = ["upload", "verify", "check", "activate", "restart"]
+ALL = ["upload", "verify", "check", "restart", "activate"]
 
 
 @pytest.mark.parametrize(
     ("known", "steps"),
     [
         ({}, ALL),
-        ({"current": "old", "healthy": "old", "active": "active"}, ALL),
+        ({"current": "old", "active": "active"}, ALL),
         ({"intact": True}, ALL[2:]),
-        ({"intact": True, "current": "old", "healthy": HERE, "active": "active"}, ALL[2:]),
-        ({"intact": True, "current": HERE, "healthy": "old", "active": "active"}, ALL[4:]),
-        ({"intact": True, "current": HERE, "healthy": HERE, "active": "failed"}, ALL[4:]),
-        ({"intact": False, "current": HERE, "healthy": HERE, "active": "active"}, ALL),
-        ({"intact": True, "current": HERE, "healthy": HERE, "active": "active"}, []),
+        ({"intact": True, "current": "old", "active": "active"}, ALL[2:]),
+        ({"intact": True, "current": HERE, "active": "failed"}, ["restart"]),
+        ({"intact": True, "current": HERE, "active": "active", "trial": "other"}, ["restart"]),
+        ({"intact": False, "current": HERE, "active": "active"}, ALL),
+        ({"intact": True, "current": HERE, "active": "active"}, []),
     ],
 )
 def test_only_what_is_needed_is_planned(known, steps):
@@ -55,7 +59,11 @@ def test_only_what_is_needed_is_planned(known, steps):
         ({"venv": False}, "there is no /opt/handwave/venv/bin/python"),
         ({"systemctl": False}, "it has no systemctl"),
         ({"load": "not-found"}, "systemd knows no handwave.service there"),
-        ({"may_restart": False}, "pi may not run `sudo -n systemctl restart handwave.service`"),
+        ({"check_load": "not-found"}, "systemd knows no handwave-check.service there"),
+        ({"trial_writable": False}, "pi may not write to /run/handwave-trial"),
+        ({"denied": ["systemctl stop x"]}, "may not run `sudo -n systemctl stop x`; `deploy setup"),
+        ({"busy": "anna (since noon)"}, r"pi: anna \(since noon\) is pushing to it; try again"),
+        ({"signers": True}, "it takes signed bundles only: add --sign KEY"),
     ],
 )
 def test_a_host_that_lacks_something_is_refused(known, says):

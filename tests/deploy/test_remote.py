@@ -1,18 +1,18 @@
 """What runs on the host, here as plain functions on folders."""
 
+import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
-import time
 
 import pytest
 
-from deploy import remote
+from deploy import Facts, remote
 from deploy.bundle import Bundle
-from deploy.ssh import BOOT, REMOTE
+from deploy.ssh import REMOTE, boot
 
 BUNDLE = Bundle({"edge/__init__.py": b"", "edge.toml": b"x = 1", "model.onnx": b"weights"})
 LIMIT = 10_000
@@ -31,19 +31,39 @@ def tar_of(*members):
 
 
 @pytest.fixture
-def root(tmp_path):
-    """Return a root folder with the bundle as an upload, `.incoming-a`."""
-    remote.upload(str(tmp_path), ".incoming-a", LIMIT, io.BytesIO(BUNDLE.tar()))
-    return tmp_path
+def place(tmp_path):
+    """Return a host's folders."""
+    trial = tmp_path / "trial"
+    trial.mkdir()
+    root = tmp_path / "handwave"
+    (root / "releases").mkdir(parents=True)
+    return remote.Place(str(root), "handwave.service", "handwave-check.service", str(trial))
 
 
 @pytest.fixture
-def incoming(root):
-    return root / "releases" / ".incoming-a"
+def incoming(place):
+    """Return an upload of the bundle."""
+    place.incoming.mkdir()
+    remote.unpack(io.BytesIO(BUNDLE.tar()), place.incoming, LIMIT)
+    return place.incoming
+
+
+def job(place, release, *, before=None, incoming=False):
+    return remote.Job(
+        place, release=release, digest=BUNDLE.digest, limit=LIMIT, who="anna@laptop",
+        before=before, incoming=incoming,
+    )  # fmt: skip
+
+
+def keep(place, release):
+    """Let a release be there and current."""
+    (place.releases / release).mkdir(exist_ok=True)
+    remote.activate(job(place, release))
 
 
 def test_an_upload_is_unpacked_and_verified(incoming):
-    remote.verify(str(incoming), BUNDLE.digest)
+    remote.verify(incoming, BUNDLE.digest)
+    remote.verify(incoming, BUNDLE.release)
     assert (incoming / "model.onnx").read_bytes() == b"weights"
 
 
@@ -61,7 +81,7 @@ def test_an_upload_is_unpacked_and_verified(incoming):
 def test_anything_not_as_sent_is_found(incoming, spoil, says):
     spoil(incoming)
     with pytest.raises(remote.RemoteError, match=says):
-        remote.verify(str(incoming), BUNDLE.digest)
+        remote.verify(incoming, BUNDLE.digest)
 
 
 @pytest.mark.parametrize(
@@ -80,80 +100,129 @@ def test_anything_not_as_sent_is_found(incoming, spoil, says):
 def test_an_upload_of_anything_but_plain_files_leaves_nothing(tmp_path, member):
     stream = tar_of(("fine", b"x", tarfile.REGTYPE), member)
     with pytest.raises(remote.RemoteError, match="refused"):
-        remote.upload(str(tmp_path), ".incoming-b", LIMIT, stream)
-    assert [path.name for path in tmp_path.rglob("*")] == ["releases"]
+        remote.unpack(stream, tmp_path, LIMIT)
+    assert [path.name for path in tmp_path.rglob("*")] == ["fine"]
 
 
-def test_a_file_sent_twice_leaves_nothing(tmp_path):
+def test_a_file_sent_twice_is_refused(tmp_path):
     stream = tar_of(("a", b"x", tarfile.REGTYPE), ("a", b"y", tarfile.REGTYPE))
     with pytest.raises(FileExistsError):
-        remote.upload(str(tmp_path), ".incoming-b", LIMIT, stream)
-    assert list((tmp_path / "releases").iterdir()) == []
+        remote.unpack(stream, tmp_path, LIMIT)
 
 
-def test_uploads_abandoned_long_ago_are_swept_and_fresh_ones_left(root, incoming):
-    fresh = root / "releases" / ".incoming-fresh"
-    fresh.mkdir()
-    long_ago = time.time() - 2 * remote.STALE
-    os.utime(incoming, (long_ago, long_ago))
-    remote.upload(str(root), ".incoming-b", LIMIT, io.BytesIO(BUNDLE.tar()))
-    names = {path.name for path in (root / "releases").iterdir()}
-    assert names == {".incoming-fresh", ".incoming-b"}
+def test_an_upload_in_which_nothing_comes_any_more_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "STALL", 1)
+    reading, writing = os.pipe()
+    tar = BUNDLE.tar()
+    os.write(writing, tar[: len(tar) // 2])
+    with open(reading, "rb") as stream, pytest.raises(remote.RemoteError, match="nothing arrived"):  # noqa: PTH123
+        remote.unpack(stream, tmp_path, LIMIT)
+    os.close(writing)
 
 
-def test_activating_switches_current_and_keeps_the_others(root):
-    remote.activate(str(root), "one", ".incoming-a")
-    assert (root / "current").readlink().name == "one"
-    remote.upload(str(root), ".incoming-a", LIMIT, io.BytesIO(BUNDLE.tar()))
-    remote.activate(str(root), "two", ".incoming-a")
-    assert (root / "current").resolve() == root / "releases" / "two"
-    remote.activate(str(root), "one", None)
-    assert (root / "current").resolve() == root / "releases" / "one"
-    assert sorted(path.name for path in (root / "releases").iterdir()) == ["one", "two"]
+def test_activating_switches_current_and_ends_the_trial(place):
+    keep(place, "one")
+    place.on_trial.write_text("RELEASE=two")
+    keep(place, "two")
+    assert place.current == "two"
+    assert not place.on_trial.exists()
+    keep(place, "one")
+    assert sorted(path.name for path in place.releases.iterdir()) == ["one", "two"]
 
 
-def test_current_is_there_at_every_moment_of_a_switch(root, monkeypatch):
-    remote.activate(str(root), "one", ".incoming-a")
+def test_current_is_there_at_every_moment_of_a_switch(place, monkeypatch):
+    keep(place, "one")
     seen = []
     replace = remote.Path.replace
-    monkeypatch.setattr(
-        remote.Path,
-        "replace",
-        lambda fresh, path: seen.append((path.resolve().name, replace(fresh, path))),
-    )
-    remote.point(str(root), "current", "two")
-    assert [name for name, _ in seen] == ["one"]  # until the one rename, the old
-    assert (root / "current").readlink().name == "two"
+
+    def look(fresh, path):
+        seen.append(place.current)
+        return replace(fresh, path)
+
+    monkeypatch.setattr(remote.Path, "replace", look)
+    keep(place, "two")
+    assert seen[0] == "one"  # until the one rename, the old
+    assert place.current == "two"
 
 
-def test_facts_say_what_is_there(root):
-    remote.activate(str(root), BUNDLE.release, ".incoming-a")
-    remote.point(str(root), "healthy", "gone")
-    facts = remote.facts(str(root), "handwave.service", BUNDLE.digest)
-    assert facts["releases"] == [facts["current"]] == [BUNDLE.release]
-    assert facts["intact"]
-    assert facts["healthy"] is None
-    (root / "current" / "model.onnx").write_bytes(b"wrights")
-    assert not remote.facts(str(root), "handwave.service", BUNDLE.digest)["intact"]
+def test_the_history_knows_who_pushed_and_when_and_going_back_changes_no_order(place):
+    for release in ("one", "two", "one"):
+        keep(place, release)
+    rows = remote.history(place)
+    assert [row["release"] for row in rows] == ["one", "two"]
+    assert rows[0]["who"] == "anna@laptop"
+    assert rows[0]["time"].startswith("20")
 
 
-def test_facts_of_an_empty_machine_are_no_error(tmp_path):
-    facts = remote.facts(str(tmp_path / "none"), "handwave.service", BUNDLE.digest)
-    assert not any(facts[key] for key in ("root", "writable", "venv", "current", "releases"))
+def test_the_release_that_runs_is_never_swept_away(place):
+    for number in range(5):
+        keep(place, f"r{number}")
+    keep(place, "r0")
+    for number in (5, 6):
+        keep(place, f"r{number}")
+        keep(place, "r0")
+    assert sorted(path.name for path in place.releases.iterdir()) == ["r0", "r3", "r4", "r5", "r6"]
 
 
-def run_there(step, arguments, stdin=b""):
-    command = [sys.executable, "-I", "-c", BOOT, str(len(REMOTE)), step, json.dumps(arguments)]
+@pytest.mark.parametrize("text", ["", "nonsense\n", "a b\n", "2026 gone anna\n", "\0\n"])
+def test_a_history_that_somebody_spoiled_is_no_obstacle(place, text):
+    (place.releases.parent / "history").write_text(text)
+    keep(place, "one")
+    assert [row["release"] for row in remote.history(place)] == ["one"]
+
+
+def test_what_other_releases_hold_is_found_if_it_is_sound(place, incoming):
+    incoming.rename(place.releases / "one")
+    wanted = set(remote.read_manifest(BUNDLE.manifest.decode()).values())
+    assert set(remote.known(place, wanted)) == wanted
+    (place.releases / "one" / "model.onnx").write_bytes(b"wrights")
+    assert len(remote.known(place, wanted)) == len(wanted) - 1
+
+
+def test_a_lock_is_held_by_one_and_goes_with_it(tmp_path):
+    lock = tmp_path / "lock"
+    assert remote._busy(lock) is None
+    with remote.locked(lock, "anna@laptop"):
+        assert remote._busy(lock).startswith("anna@laptop (since 20")
+        with pytest.raises(remote.RemoteError, match="anna@laptop"), remote.locked(lock, "ben"):
+            pass
+    assert remote._busy(lock) is None
+
+
+def run_there(step, place, stdin, **arguments):
+    command = boot(REMOTE, step, {"place": vars(place), **arguments})
+    command[0] = sys.executable
     return subprocess.run(command, input=REMOTE + stdin, capture_output=True, check=False)
 
 
-def test_the_file_runs_by_itself_as_it_is_sent(tmp_path):
-    arguments = {"root": str(tmp_path), "incoming": ".incoming-b", "limit": LIMIT}
-    done = run_there("upload", arguments, BUNDLE.tar())
+def look(place):
+    done = run_there("look", place, BUNDLE.manifest)
     assert (done.returncode, done.stderr) == (0, b"")
-    folder = tmp_path / "releases" / ".incoming-b"
-    assert run_there("verify", {"folder": str(folder), "digest": BUNDLE.digest}).returncode == 0
-    done = run_there("verify", {"folder": str(folder), "digest": "0" * 64})
+    return json.loads(done.stdout)
+
+
+def test_it_runs_by_itself_as_it_is_sent_and_says_what_is_there(place, incoming):
+    incoming.rename(place.releases / BUNDLE.release)
+    keep(place, BUNDLE.release)
+    facts = look(place)
+    assert Facts(**facts).current == BUNDLE.release
+    assert facts["intact"]
+    assert facts["missing"] == []
+    (place.releases / BUNDLE.release / "model.onnx").write_bytes(b"wrights")
+    facts = look(place)
+    assert not facts["intact"]
+    assert facts["missing"] == [hashlib.sha256(b"weights").hexdigest()]
+
+
+def test_looking_at_an_empty_machine_is_no_error(tmp_path):
+    place = remote.Place(str(tmp_path / "none"), "x.service", "y.service", str(tmp_path / "none"))
+    facts = look(place)
+    assert not any(facts[key] for key in ("root", "writable", "venv", "current", "history", "busy"))
+
+
+def test_what_fails_there_is_one_line(place):
+    (place.releases.parent / "lock").mkdir()
+    done = run_there("apply", place, b"", steps=[], release="", digest="", limit=0, who="")
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
 
 

@@ -9,11 +9,12 @@ import pytest
 
 import deploy
 from deploy import Target
+from deploy.units import check_unit, service_unit
 from edge.sight import FROZEN
 
 UNIT = Path(deploy.__file__).with_name("handwave.service")
 GROWING = "RestartSteps|RestartMaxDelaySec"
-PAGE = Path(deploy.__file__).parents[1] / "docs" / "deploying.md"
+PAGE = Path(deploy.__file__).parents[1] / "docs" / "setup.md"
 
 
 LINES = UNIT.read_text().splitlines()
@@ -24,8 +25,9 @@ ENVIRONMENT = " ".join(line for line in LINES if line.startswith("Environment=")
 def test_the_unit_runs_what_a_push_puts_there():
     root = Target().root
     assert SETTINGS["ExecStart"].startswith(f"{root}/venv/bin/python ")
-    assert f"{root}/current/edge.toml" in SETTINGS["ExecStart"]
-    assert f"PYTHONPATH={root}/current " in ENVIRONMENT
+    assert "${RELEASE}/edge.toml" in SETTINGS["ExecStart"]
+    assert f"RELEASE={root}/current PYTHONPATH={root}/current " in ENVIRONMENT
+    assert SETTINGS["EnvironmentFile"] == f"-{Target().trial}/service.env"
     assert UNIT.name == Target().unit
 
 
@@ -46,9 +48,12 @@ def test_the_page_names_what_the_unit_and_a_push_need():
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
-def test_systemd_knows_every_line_of_the_unit():
+@pytest.mark.parametrize("make", [service_unit, check_unit])
+def test_systemd_knows_every_line_of_the_units(make, tmp_path):
+    path = tmp_path / "handwave.service"
+    path.write_text(make(Target()))
     done = subprocess.run(
-        ["systemd-analyze", "verify", str(UNIT)], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False
     )
     # Debian 12's systemd knows no growing pauses, says so, and goes on without.
     lines = [line for line in done.stderr.splitlines() if not re.search(GROWING, line)]
@@ -61,6 +66,26 @@ def test_systemd_finds_little_that_the_service_could_do_wrong():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     (level,) = re.findall(r"Overall exposure level for handwave.service: (\S+)", done.stdout)
     assert float(level) < 3
+
+
+def test_a_check_is_held_by_all_that_holds_the_service():
+    text = check_unit(Target())
+    held = dict(line.split("=", 1) for line in LINES if line.startswith(("Protect", "Restrict")))
+    for name in ("User", "SupplementaryGroups", "MemoryMax", "CapabilityBoundingSet", *held):
+        assert f"\n{name}={SETTINGS[name]}\n" in text
+    assert "/current/edge.toml" not in text
+    for name in ("Restart", "WatchdogSec", "ExecStopPost", "RuntimeDirectory"):
+        assert f"\n{name}=" not in text
+
+
+def test_the_units_can_have_other_names():
+    target = Target("/srv/waver", "waver.service")
+    for text in (service_unit(target), check_unit(target)):
+        lines = "".join(line for line in text.splitlines(True) if not line.startswith("#"))
+        assert "/opt/handwave" not in lines
+        assert "/run/handwave" not in lines
+        assert "/srv/waver/venv/bin/python" in lines
+        assert "/run/waver-trial/" in lines
 
 
 def test_the_service_outlives_what_happens_to_it():
@@ -78,7 +103,7 @@ def test_the_stand_in_is_called_as_the_real_programs_are():
         done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
         return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
 
-    for word in ("--property=", "show ", "restart ", "stop "):
+    for word in ("--property=", "--value", "show ", "start ", "restart ", "stop "):
         assert word in usage("systemctl")
-    for word in ("--unit=", "--lines", "--no-pager", "--output="):
+    for word in ("--unit=", "--lines", "--no-pager", "--output=", "--quiet"):
         assert word in usage("journalctl")

@@ -1,0 +1,243 @@
+"""A push to many hosts: the canaries first, then wave by wave, and no further than the budget.
+
+pyinfra connects, asks and acts on all hosts of a wave at once (`deploy.operations`). A host that
+fails goes back to what it ran, and holds up nobody; when more have failed than the budget allows,
+no further wave begins.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.facts import get_facts
+from pyinfra.api.operation import add_op
+from pyinfra.api.operations import run_ops
+
+from deploy.crew import Crew, name_of
+from deploy.errors import DeployError
+from deploy.operations import HostFacts, carry_out, events
+from deploy.push import Facts, Order, order, plan, say
+from deploy.ssh import lines_of
+from edge.errors import HandwaveError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from pyinfra.api.host import Host as PyinfraHost
+
+    from deploy.bundle import Bundle
+    from deploy.inventory import Fleet
+    from deploy.target import Target
+
+WELL = {"runs it", "ran it already", "would"}
+"""What a host did that went well."""
+OFF = "unreachable"
+"""What does not count against the budget: in a fleet, some host is always off."""
+NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one host did."""
+
+    host: str
+    how: str
+    """In a word or two: `runs it`, `ran it already`, `would`, `failed`, `refused`, `unreachable`,
+    `not tried`."""
+    what: str = ""
+    """The steps that it took, or would take."""
+    problem: Exception | None = None
+
+    @property
+    def well(self) -> bool:
+        """Whether the host runs the bundle now (or would)."""
+        return self.how in WELL
+
+
+def roll_out(
+    fleet: Fleet,
+    go: Callable[[Sequence[str]], Iterable[Outcome]],
+    tell: Callable[[str], None] = print,
+) -> list[Outcome]:
+    """Let wave after wave go; return what every host did, in the fleet's order.
+
+    Args:
+        fleet: who, and in which turns.
+        go: lets the hosts of one wave go, and returns what each of them did.
+        tell: takes each line that a person should see.
+    """
+    done: dict[str, Outcome] = {}
+    waves = list(fleet.waves())
+    for number, wave in enumerate(waves, 1):
+        canary = number == 1 and bool(fleet.canaries)
+        if len(waves) > 1:
+            who = "canary" if canary else f"wave {number} of {len(waves)}"
+            tell(f"{who}: {', '.join(wave)}")
+        done |= {outcome.host: outcome for outcome in go(wave)}
+        why = _stop(fleet, list(done.values()), canary=canary)
+        if why and number < len(waves):
+            tell(f"stopped here: {why}")
+            break
+    return [done.get(host, Outcome(host, NOT_TRIED)) for host in fleet.hosts]
+
+
+def _stop(fleet: Fleet, done: list[Outcome], *, canary: bool) -> str:
+    """Return why no further wave may begin; nothing if it may."""
+    failed = [outcome for outcome in done if not outcome.well and outcome.how != OFF]
+    if canary and failed:
+        return "a canary failed"
+    if canary and not any(outcome.well for outcome in done):
+        return "no canary can be reached"
+    if fleet.budget is not None and len(failed) > fleet.budget:
+        return f"{len(failed)} failed, and the budget is {fleet.budget}"
+    return ""
+
+
+def push(
+    fleet: Fleet,
+    bundle: Bundle,
+    target: Target,
+    *,
+    ssh_config: Path | None = None,
+    dry_run: bool = False,
+    tell: Callable[[str], None] = print,
+    fail: Callable[[Exception], None] = print,
+) -> list[Outcome]:
+    """Make the hosts of a fleet run `bundle`; return what each did.
+
+    Args:
+        fleet: who, and in which turns.
+        bundle: what they shall run.
+        target: where handwave lives on them.
+        ssh_config: an ssh config file to use in place of the user's own.
+        dry_run: say what would be done, and change nothing.
+        tell: takes each line that a person should see.
+        fail: takes what went wrong on a host.
+    """
+
+    def go(names: Sequence[str]) -> list[Outcome]:
+        with Wave(names, ssh_config, tell) as wave:
+            wave.push(bundle, target, dry_run=dry_run)
+        for outcome in wave.outcomes.values():
+            if outcome.problem is not None:
+                fail(outcome.problem)
+        return list(wave.outcomes.values())
+
+    return roll_out(fleet, go, tell)
+
+
+class Wave(Crew):
+    """Hosts that get a bundle at the same time; use it in a `with`.
+
+    Nobody is asked about an unknown key: only `deploy setup` does.
+    """
+
+    lazy = True
+
+    def __init__(
+        self, names: Sequence[str], ssh_config: Path | None, tell: Callable[[str], None]
+    ) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        """What each host did."""
+        super().__init__(names, ssh_config, tell, lambda _: None)
+
+    def fail(self, host: PyinfraHost, why: str, how: str = OFF) -> None:
+        """Leave a host out from here on; what ssh said counts more than `why`."""
+        name = name_of(host)
+        known = host.connector_data.pop("problem", None)
+        self._note(name, how, problem=known or DeployError(f"{name}: {why}"))
+        with suppress(PyinfraError):  # "no hosts remaining": then there is nothing more to do
+            self._state.fail_hosts({host})
+
+    def _note(self, name: str, how: str, what: str = "", problem: Exception | None = None) -> None:
+        self.outcomes[name] = Outcome(name, how, what, problem)
+
+    def push(self, bundle: Bundle, target: Target, *, dry_run: bool) -> None:
+        """Look at all hosts, plan for each, and let all of them act."""
+        orders: dict[str, Order] = {}
+        for name, facts in self.look(bundle, target).items():
+            try:
+                steps = plan(facts, bundle, target, name)
+            except HandwaveError as problem:
+                self._note(name, "refused", problem=problem)
+                continue
+            what = ", ".join(step.name for step in steps)
+            if not steps:
+                self.tell(f"{name}: nothing to do: it runs {bundle.release}")
+                self._note(name, "ran it already")
+            elif dry_run:
+                say(steps, name, self.tell)
+                self._note(name, "would", what)
+            else:
+                orders[name] = order(steps, bundle, facts)
+        if orders:
+            self.carry_out(orders, target)
+
+    def look(self, bundle: Bundle, target: Target) -> dict[str, Facts]:
+        """Ask all hosts at once for what their plans depend on."""
+        kwargs = {
+            "manifest": bundle.manifest.decode(), "root": target.root, "unit": target.unit,
+        }  # fmt: skip
+        found = get_facts(self._state, HostFacts, kwargs=kwargs, apply_failed_hosts=False)
+        for host, facts in found.items():
+            if facts is None:
+                self.fail(host, f"no answer; does `ssh {name_of(host)} python3 --version` work?")
+        return {name: found[self.host(name)] for name in self.names}
+
+    def carry_out(self, orders: dict[str, Order], target: Target) -> None:
+        """Have all hosts at once do what is asked of each."""
+        for name, request in orders.items():
+            add_op(
+                self._state, carry_out, host=self.host(name), name="push", request=request,
+                target=target,
+            )  # fmt: skip
+        with suppress(PyinfraError):  # "no hosts remaining": each has its own outcome
+            run_ops(self._state)
+        for name, request in orders.items():
+            self._judge(name, request)
+
+    def _judge(self, name: str, request: Order) -> None:
+        """Note what a host did, by what it told."""
+        host = self.host(name)
+        (operation,) = self._state.ops[host].values()
+        meta = operation.operation_meta
+        told = events(meta.stdout_lines) if meta.is_complete() else []
+        for event in told:
+            if "journal" in event:
+                self.tell(f"{name}: journal: {printable(event['journal'])}")
+        what = ", ".join(event["step"] for event in told if "step" in event)
+        if meta.is_complete() and meta.did_succeed():
+            self.tell(f"{name}: runs {request.release}")
+            self._note(name, "runs it", what)
+            return
+        problem = host.connector_data.pop("problem", None)
+        if problem is not None:  # the connection: what has begun there goes on
+            why = f"{problem}; it may go on by itself: `deploy status {name}` tells how it ended"
+            self._note(name, "lost", what, DeployError(why))
+            return
+        failed = next((event for event in told if "failed" in event), None)
+        said = lines_of("\n".join(meta.stderr_lines).encode()) if meta.is_complete() else []
+        why = (said or ["it did not say why"])[-1]
+        if failed:
+            why = f"{failed['failed']}: {failed['why']}; {failed['now']}"
+        self._note(name, "failed", what, DeployError(f"{name}: {why}"))
+
+
+def table(outcomes: Sequence[Outcome]) -> None:
+    """Print what each host did, a row each."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    rows.add_column("host", overflow="ellipsis")
+    rows.add_column("now", no_wrap=True)
+    rows.add_column("steps", overflow="ellipsis", no_wrap=True)
+    for outcome in outcomes:
+        style = "green" if outcome.well else "yellow" if outcome.how in {OFF, NOT_TRIED} else "red"
+        rows.add_row(Text(printable(outcome.host)), Text(outcome.how, style=style), outcome.what)
+    Console().print(rows)

@@ -1,0 +1,132 @@
+"""What a host needs for one edge.toml: packages, wheels, groups, rights. Pure; knows no host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+
+from deploy.survey import upstream
+
+if TYPE_CHECKING:
+    from deploy.survey import Survey
+    from edge.config import Config
+
+USER = "handwave"
+GROUPS = ("video", "gpio", "audio")
+"""The camera, the pins, the loudspeaker: what the unit asks for as well."""
+BASE = ("python3-venv", "python3-numpy")
+HARDWARE = ("python3-gpiozero", "python3-lgpio")
+CAMERA = ("python3-picamera2",)
+FALLBACK = ("python3-libcamera", "python3-prctl", "python3-pil", "python3-dev", "gcc", "libcap-dev")
+"""What PyPI's picamera2 and lgpio need of apt, where apt has neither: plain Debian."""
+SOUND = {".wav": ("alsa-utils",), ".mp3": ("mpg123",)}
+SPEECH = ("espeak-ng", "alsa-utils")
+SCREEN = ("python3-pygame", "python3-pil", "libegl1", "libgles2")
+ALL = (*BASE, *HARDWARE, *CAMERA, *FALLBACK, *SPEECH, "mpg123", *SCREEN, "polkitd")
+"""Every package that some edge.toml may need: what a survey asks about."""
+SHUTDOWN = "polkitd"
+GPIOZERO = (2, 0)
+SWIG = "swig<4.3"
+"""Makes lgpio's C; newer ones make what does not compile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What must be there."""
+
+    apt: tuple[str, ...]
+    pip: tuple[str, ...]
+    """Requirements of the venv, NumPy not among them: that is apt's."""
+    groups: tuple[str, ...] = GROUPS
+    network: bool = False
+    """Whether the service may use the network."""
+    shutdown: bool = False
+    """Whether the service may shut the machine down."""
+    camera: bool = True
+    """Whether it is a Pi's own camera that edge.toml looks through."""
+    signers: str | None = None
+    """The text of an allowed_signers file: whose bundles are taken; None: as it is."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how this differs from the usual."""
+
+
+def needs(config: Config | None, survey: Survey) -> Needs:
+    """Return what a host needs for an edge.toml; None: for any that drives pins."""
+    kinds = [(name, output) for _, name, output in config.outputs()] if config else []
+    names = {name for name, _ in kinds}
+    source = (config.source if config else None) or "pi"
+    camera = source == "pi"
+    button = config.button if config else None
+    shutdown = button is not None and "shutdown" in {button.press, button.hold}
+    wanted = [*BASE, *HARDWARE, *(CAMERA if camera else ())]
+    for name, output in kinds:
+        if name == "sound":
+            wanted += SOUND[PurePath(getattr(output, "file", "")).suffix.lower()]
+    wanted += [*(SPEECH if "say" in names else ()), *(SCREEN if "picture" in names else ())]
+    wanted += [SHUTDOWN] if shutdown else []
+    extras = {"mqtt", "webhook"} & names
+    pip = [*required(), *required(*extras)] if extras else required()
+    if source.startswith("webcam"):
+        pip.append("opencv-python-headless")
+    wanted, more, notes = without_what_apt_lacks(list(dict.fromkeys(wanted)), survey)
+    return Needs(
+        apt=tuple(wanted),
+        pip=tuple(dict.fromkeys([*pip, *more])),
+        groups=(*GROUPS, "render") if "picture" in names else GROUPS,
+        network=bool(extras),
+        shutdown=shutdown,
+        camera=camera,
+        notes=tuple(notes),
+    )
+
+
+def required(*extras: str) -> list[str]:
+    """Return what this very handwave requires at run time, but for NumPy; with extras, theirs."""
+    found = []
+    for line in metadata.requires("handwave") or ():
+        one = Requirement(line)
+        asked = any(one.marker.evaluate({"extra": e}) for e in extras) if one.marker else not extras
+        if one.name != "numpy" and asked:
+            found.append(f"{one.name}{one.specifier}")
+    return found
+
+
+def without_what_apt_lacks(
+    wanted: list[str], survey: Survey
+) -> tuple[list[str], list[str], list[str]]:
+    """Return apt's packages, what comes from PyPI instead, and notes that say so.
+
+    A module that is there already, however it came, is asked of nobody.
+    """
+    apt, pip, notes = list(wanted), [], []
+    for package in (*HARDWARE, *CAMERA):
+        module = package.removeprefix("python3-")
+        if package not in apt or package in survey.packages:
+            continue
+        if usable(module, survey.modules.get(module)):
+            apt.remove(package)
+        elif not in_apt(package, survey):
+            apt.remove(package)
+            pip.append({"gpiozero": "gpiozero>=2.0.1"}.get(module, module))
+    if pip:
+        apt += [one for one in FALLBACK if one not in apt]
+        names = ", ".join(one.partition(">")[0] for one in pip)
+        notes.append(f"apt has no (new enough) {names} there: taken from PyPI into the venv")
+    return apt, pip, notes
+
+
+def usable(module: str, version: str | None) -> bool:
+    """Return whether a module that is there will do."""
+    return version is not None and (module != "gpiozero" or upstream(version) >= GPIOZERO)
+
+
+def in_apt(package: str, survey: Survey) -> bool:
+    """Return whether apt can install a package that will do; without lists: as on such systems."""
+    if survey.lists_age is None:
+        return survey.raspberry
+    version = survey.candidates.get(package)
+    return version is not None and usable(package.removeprefix("python3-"), version)

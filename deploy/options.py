@@ -1,0 +1,73 @@
+"""What several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from deploy.errors import DeployError
+from deploy.inventory import read_fleet
+from deploy.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deploy.inventory import Fleet
+
+
+class _WrongHostsError(click.ClickException):
+    """A mistake in a file of hosts; shown as all errors are."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it."""
+        click.echo(f"deploy: {self.message}", file=file, err=True)
+
+
+def _fleet(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> Fleet:
+    """Read the file of hosts, if one is named."""
+    try:
+        return read_fleet(words)
+    except DeployError as problem:
+        raise _WrongHostsError(str(problem)) from problem
+
+
+def _hosts(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    return _fleet(ctx, param, words).hosts
+
+
+hosts_argument = click.argument(
+    "hosts", metavar="HOST...", nargs=-1, required=True, callback=_hosts
+)
+fleet_argument = click.argument(
+    "fleet", metavar="HOST...", nargs=-1, required=True, callback=_fleet
+)
+host_argument = click.argument("host", metavar="HOST")
+config_option = click.option(
+    "--config",
+    default="edge.toml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="What each label does; names the model, relative to itself.",
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be done; change nothing."
+)
+ssh_config_option = click.option(
+    "-F",
+    "--ssh-config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An ssh config file, in place of your own.",
+)
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--root` and `--unit`, which the command takes as `root` and `unit`."""
+    root = click.option(
+        "--root", default=Target().root, show_default=True, help="handwave's folder there."
+    )
+    unit = click.option(
+        "--unit", default=Target().unit, show_default=True, help="The systemd service there."
+    )
+    return root(unit(command))

@@ -1,0 +1,52 @@
+"""`deploy rollback`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from deploy.options import (
+    dry_run_option,
+    hosts_argument,
+    ssh_config_option,
+    target_options,
+)
+from deploy.push import roll_back
+from deploy.ssh import Host
+from deploy.target import Target
+from edge.console import Command, complain
+from edge.errors import HandwaveError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("rollback", cls=Command, epilog="Example: deploy rollback pi@raspberrypi.local")
+@hosts_argument
+@target_options
+@ssh_config_option
+@dry_run_option
+def rollback(
+    hosts: tuple[str, ...], root: str, unit: str, ssh_config: Path | None, *, dry_run: bool
+) -> None:
+    """Let each HOST run the release it was sent before its current one, or a RELEASE.
+
+    A RELEASE, such as 0123456789ab, is said after the hosts. It is checked and tried as in a push,
+    and does not travel: a host keeps its last five.
+    """
+    release = hosts[-1] if re.fullmatch(r"[0-9a-f]{12}", hosts[-1]) else None
+    names = hosts[:-1] if release else hosts
+    if not names:
+        raise click.UsageError("say a HOST before the release")
+    target, failed = Target(root, unit), False
+    for name in names:
+        try:
+            with Host(name, config=ssh_config) as host:
+                roll_back(host, target, release, dry_run=dry_run, tell=click.echo)
+        except HandwaveError as problem:  # the other hosts have their turn all the same
+            complain(problem)
+            failed = True
+    sys.exit(failed)

@@ -1,0 +1,160 @@
+"""`deploy setup`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deploy.bundle import make_bundle
+from deploy.errors import DeployError
+from deploy.options import dry_run_option, hosts_argument, ssh_config_option, target_options
+from deploy.push import push as push_to
+from deploy.push_command import PACKAGE
+from deploy.ssh import Host
+from deploy.target import Target
+from edge.config import read_config
+from edge.console import Command, complain
+from edge.errors import HandwaveError
+
+if TYPE_CHECKING:
+    from deploy.bundle import Bundle
+    from deploy.crew import Crew
+    from deploy.needs import Needs
+    from deploy.setup_plan import Carried
+    from deploy.survey import Survey
+    from edge.config import Config
+
+USUAL = Path("edge.toml")
+
+
+@click.command("setup", cls=Command, epilog="Example: deploy setup pi@raspberrypi.local")
+@hosts_argument
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="What each label does: says what is needed; is pushed.  [default: edge.toml, if there]",
+)
+@target_options
+@ssh_config_option
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An allowed_signers file: take only bundles that one of these has signed.",
+)
+@click.option("--no-push", is_flag=True, help="Only prepare; push nothing yet.")
+@click.option("--offline", is_flag=True, help="They have no internet: bring along what they need.")
+@click.option("--carry-debs", is_flag=True, help="With --offline: bring apt's packages as well.")
+@dry_run_option
+def setup(
+    hosts: tuple[str, ...],
+    *,
+    config: Path | None,
+    root: str,
+    unit: str,
+    ssh_config: Path | None,
+    signers: Path | None,
+    no_push: bool,
+    offline: bool,
+    carry_debs: bool,
+    dry_run: bool,
+) -> None:
+    """Make each HOST ready, from a fresh Raspberry Pi OS to a lit LED.
+
+    Looks first, and says everything that is wrong before anything is changed. A second set-up does
+    nothing. What it changes, and how it is undone: docs/setup.md.
+    """
+    if carry_debs and not offline:
+        raise click.UsageError("--carry-debs goes with --offline")
+    target = Target(root, unit)
+    if config is None and USUAL.exists():
+        config = USUAL
+    found = read_config(config) if config else None
+    # Made first: an edge.toml that cannot be pushed should not cost minutes.
+    bundle = make_bundle(config, PACKAGE) if config and not no_push else None
+    from deploy.crew import Crew
+
+    with Crew(hosts, ssh_config, click.echo, complain) as crew:
+        listed = signers.read_text(encoding="utf-8") if signers else None
+        prepare(
+            crew, found, target, listed, offline=offline, carry_debs=carry_debs, dry_run=dry_run
+        )
+        ready = crew.names
+    failed = bool(crew.failed)
+    if bundle is not None and not dry_run:
+        failed |= push_all(ready, bundle, target, ssh_config)
+    sys.exit(failed)
+
+
+def prepare(
+    crew: Crew,
+    config: Config | None,
+    target: Target,
+    signers: str | None,
+    *,
+    offline: bool,
+    carry_debs: bool,
+    dry_run: bool,
+) -> None:
+    """Look at all hosts, plan for each, and act where nothing is in the way."""
+    from deploy.needs import needs
+    from deploy.setup_plan import plan
+    from deploy.survey import problems, warnings
+
+    done = []
+    for name, survey in crew.survey(target).items():
+        host, now = crew.host(name), time.time()
+        wrong = list(problems(survey, now=now, offline=offline))
+        if wrong:
+            crew.fail(host, f"{'; '.join(wrong)}; nothing was changed")
+            continue
+        what = replace(needs(config, survey), signers=signers)
+        try:
+            carried = bring(crew, name, survey, what, debs=carry_debs) if offline else None
+        except DeployError as problem:
+            crew.fail(host, f"{problem}; nothing was changed")
+            continue
+        steps = plan(survey, what, target, carried)
+        for line in (*what.notes, *warnings(survey, now=now, camera=what.camera)):
+            crew.tell(f"{name}: note: {line}")
+        if not steps:
+            crew.tell(f"{name}: nothing to do: it is set up")
+        elif dry_run:
+            crew.tell(f"{name}: would do this, and changed nothing:")
+            for step in steps:
+                crew.tell(f"  {step.name:9} {step.does}")
+        else:
+            crew.add(name, steps, sudo=survey.login != "root")
+            done.append(name)
+    crew.act()
+    for name in done:
+        if name not in crew.failed:
+            crew.tell(f"{name}: set up")
+
+
+def bring(crew: Crew, name: str, survey: Survey, what: Needs, *, debs: bool) -> Carried:
+    """Fetch what a host without the internet needs."""
+    from deploy.offline import gather
+
+    def ask(command: str) -> tuple[bool, list[str]]:
+        return crew.run(name, command, sudo=survey.login != "root")
+
+    return gather(survey, what, ask, debs=debs, tell=lambda line: crew.tell(f"{name}: {line}"))
+
+
+def push_all(names: list[str], bundle: Bundle, target: Target, ssh_config: Path | None) -> bool:
+    """Push to each host; return whether one failed."""
+    failed = False
+    for name in names:
+        try:
+            # A new connection: whoever joined a group is in it from the next login on.
+            with Host(name, config=ssh_config) as host:
+                push_to(host, bundle, target, tell=click.echo)
+        except HandwaveError as problem:
+            complain(problem)
+            failed = True
+    return failed
