@@ -201,7 +201,9 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
 @main.command(epilog="Example: trainer capture rock -n 40 --source webcam:0")
 @click.argument("label")
 @click.option(
-    "--source", help="pi, webcam:0, a folder, a video file or virtual.  [default: this camera]"
+    "--source",
+    help="pi, webcam:0, ssh://user@host (that Pi's camera), a folder, a video file or virtual.  "
+    "[default: this camera]",
 )
 @click.option("-n", "number", type=click.IntRange(min=1), help="Stop after so many pictures.")
 @click.option(

@@ -555,7 +555,7 @@ def test_ctrl_c_in_the_countdown_leaves_nothing(tmp_path, fast, monkeypatch):
         (["", "--source", "virtual"], "cannot be a label"),
         (["rock", "--source", "virtual"], "draws background, palm"),
         (["palm", "--source", "nothing-there"], "no such source"),
-        (["palm", "--source", "ssh://pi@host"], "not built yet"),
+        (["palm", "--source", "ssh://pi:word@host"], "say ssh://user@host"),
         (["palm", "--source", "empty"], "no pictures in there"),
         (["palm", "--source", "text.mp4"], "not a video"),
         (["file", "--source", "virtual:1"], "not 'file'"),
