@@ -18,7 +18,7 @@ test: $(VENV)/dev  ## every test
 MINUTES ?= 10
 # Exit code 3: not on this machine, and it has said why; the tests skip.
 test-rig: $(VENV)/dev  ## the service in a booted Debian: real systemd, sshd, picamera2, lgpio; root
-	@for make in tree wheels; do \
+	@for make in tree fresh wheels; do \
 		$(BIN)/python tests/rig/tier2/$$make.py > /dev/null || test $$? = 3 || exit 1; done
 	@$(BIN)/python -m pytest -q -m "tier2 or tier3" tests/rig
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 import edge
-from deploy.bundle import make_bundle
+from deploy import Target, make_bundle
+from deploy.units import check_unit, service_unit
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-UNIT = ROOT / "deploy" / "handwave.service"
 CANNOT = 3  # how tree.py says that this machine cannot have one
 FAKES = ("gpiochip", "devicetree", "dmaheap")
 VIRTUAL_CAMERA = "usr/share/libcamera/pipeline/virtual/virtual.yaml"
@@ -54,6 +54,18 @@ Environment={" ".join(HARDWARE)}
 ReadWritePaths=/rig
 TimeoutStartSec=20
 WatchdogSec=5
+"""
+
+SSH_CONFIG = """
+Host pi
+ HostName 127.0.0.1
+ User pi
+ IdentityFile {folder}/key
+ IdentitiesOnly yes
+ IdentityAgent none
+ UserKnownHostsFile {folder}/known_hosts
+ GlobalKnownHostsFile none
+ {more}
 """
 
 TOML = """
@@ -234,13 +246,32 @@ def machine(tree, fakes, new_pi, tmp_path_factory):
     machine = Machine(tree, tmp_path_factory.mktemp("machine"), fakes, new_pi)
     try:
         units = machine.root / "etc/systemd/system"
-        shutil.copy(UNIT, units)
+        (units / "handwave.service").write_text(service_unit(Target()))
+        (units / "handwave-check.service").write_text(check_unit(Target()))
         (units / "handwave.service.d").mkdir()
         (units / "handwave.service.d" / "rig.conf").write_text(DROP_IN)
         machine.boot()
         machine.systemctl("enable", "handwave")
         yield machine
     finally:
+        machine.close()
+
+
+@pytest.fixture
+def new_machine(fakes, new_pi, tmp_path_factory):
+    """Return what makes a machine of a tree, with the hardware of the rig and nothing else."""
+    made = []
+
+    def make(tree):
+        machine = Machine(tree, tmp_path_factory.mktemp("machine"), fakes, new_pi)
+        made.append(machine)
+        drop_in = machine.root / "etc/systemd/system/handwave.service.d/rig.conf"
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(DROP_IN)
+        return machine
+
+    yield make
+    for machine in made:
         machine.close()
 
 
@@ -255,8 +286,7 @@ def release(machine, model, tmp_path):
     shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(bundle.tar())) as tar:
         tar.extractall(folder, filter="data")
-    for path in (home / "current", home / "healthy"):
-        path.unlink(missing_ok=True)
+    (home / "current").unlink(missing_ok=True)
     (home / "current").symlink_to(f"releases/{bundle.release}")
     machine.run("chown", "-R", "-h", "pi:", "/opt/handwave")
     return folder
@@ -289,3 +319,46 @@ def lit(pi):
     pi.systemctl("start", "handwave")
     pi.header.wait(17, 1)
     return pi
+
+
+@pytest.fixture
+def project(pi, model, tmp_path):
+    """Return a user's folder on the laptop, whose key the machine's user `pi` accepts."""
+    shutil.copy(model, tmp_path)
+    (tmp_path / "edge.toml").write_text("[when.palm]\nled = 27\n")
+    make_key = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key")
+    pi.run(*make_key, inside=False)
+    home = pi.root / "home/pi/.ssh"
+    home.mkdir(mode=0o700, exist_ok=True)
+    shutil.copy(tmp_path / "key.pub", home / "authorized_keys")
+    user = pi.id_of("passwd", "pi")
+    for path in (home, home / "authorized_keys"):
+        shutil.chown(path, user, user)
+    host_key = (pi.root / "etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    (tmp_path / "known_hosts").write_text(f"127.0.0.1 {host_key}")
+    (tmp_path / "ssh_config").write_text(SSH_CONFIG.format(folder=tmp_path, more=""))
+    return tmp_path
+
+
+@pytest.fixture
+def laptop(pi, project):
+    """Return the words that run `deploy COMMAND` in the machine's own network."""
+
+    def words(command, *more):
+        deploy = [sys.executable, "-u", "-m", "deploy", command, "pi", *more]
+        if command == "push":
+            deploy += ["--config", project / "edge.toml"]
+        return [*map(str, deploy), "-F", str(project / "ssh_config")]
+
+    return words
+
+
+@pytest.fixture
+def push(pi, laptop):
+    """Return `deploy push pi`, run to its end."""
+
+    def run(*words, environment=None, **options):
+        options["env"] = os.environ | (environment or {})
+        return pi.run(*laptop("push", *words), inside=False, check=False, **options)
+
+    return run

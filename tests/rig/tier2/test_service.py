@@ -144,3 +144,14 @@ def test_in_steady_state_nothing_is_written(pi, new_pi):
 
 def test_no_traceback_has_ever_reached_the_journal(pi):
     assert "Traceback" not in pi.journal
+
+
+def test_the_service_can_write_nowhere_but_in_memory(lit):
+    """As its user, in its own view of the file system; /rig is the rig's, for the pins."""
+    search = "find / ( -path /proc -o -path /sys -o -path /rig ) -prune -o ( -type d -o -type f )"
+    user = ("setpriv", "--reuid=handwave", "--regid=handwave", "--init-groups")
+    inside = ("nsenter", f"--target={lit.pid}", "--mount", "--", *user)
+    found = lit.run(*inside, *search.split(), "-writable", "-print", check=False).stdout.split()
+    allowed = ("/run/handwave", "/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")
+    assert "/run/handwave" in found
+    assert [path for path in found if not path.startswith(allowed)] == []

@@ -2,7 +2,7 @@
 
     sudo .venv/bin/python tests/rig/tier2/tree.py
 
-It is what docs/deploying.md asks of a Pi before the first push: Debian trixie with systemd, sshd,
+It is what `deploy setup` makes of a Pi, before the first push: Debian trixie with systemd, sshd,
 sudo, libcamera, a venv in /opt/handwave, a user for the service; and, where Raspberry Pi OS has
 them from apt, picamera2, gpiozero and lgpio. Packages come from where this machine's own apt gets
 its, wheels from where its pip does. Trees are kept in $HANDWAVE_RIG or ~/.cache/handwave/rig; take
@@ -43,9 +43,13 @@ CANNOT = 3
 SET_UP = r"""
 groupadd --system gpio
 useradd --system --no-create-home --shell /usr/sbin/nologin --groups video,gpio,audio handwave
-useradd --create-home --shell /bin/bash --groups adm --password '*' pi
-allowed='/usr/bin/systemctl restart handwave.service, /usr/bin/systemctl stop handwave.service'
+useradd --create-home --shell /bin/bash --groups adm,handwave --password '*' pi
+for what in restart stop start; do
+    allowed="${allowed:-}/usr/bin/systemctl $what handwave.service, "
+done
+allowed="$allowed/usr/bin/systemctl start handwave-check.service"
 echo "pi ALL=(root) NOPASSWD: $allowed" > /etc/sudoers.d/handwave
+echo 'd /run/handwave-trial 0755 pi pi' > /etc/tmpfiles.d/handwave.conf
 install -d -o pi -g pi /opt/handwave
 python3 -m venv --system-site-packages --without-pip /opt/handwave/venv
 chown -R pi: /opt/handwave
@@ -58,7 +62,7 @@ for unit in apt-daily apt-daily-upgrade dpkg-db-backup fstrim; do
     ln -sf /dev/null /etc/systemd/system/$unit.timer
 done
 """
-"""What docs/deploying.md asks of a Pi, and what its own system brings along."""
+"""What `deploy setup` does to a Pi, and what its own system brings along."""
 
 
 def missing() -> str | None:
@@ -177,7 +181,7 @@ def compile_lgpio(tree: Path, folder: Path) -> None:
 
 
 def set_up(tree: Path) -> None:
-    """Do in the tree what docs/deploying.md asks of a Pi."""
+    """Do in the tree what `deploy setup` does to a Pi."""
     packages = tree / "usr/lib/python3/dist-packages"
     install(AS_IF_FROM_APT, packages)
     compile_lgpio(tree, packages)
