@@ -69,8 +69,8 @@ sys.exit(not all(outcome.well for outcome in outcomes))
 LIGHT = """
 import sys
 from pathlib import Path
-import deploy.push_command
-deploy.push_command.PACKAGE = Path(sys.argv.pop(1))
+import deploy.commands.push
+deploy.commands.push.PACKAGE = Path(sys.argv.pop(1))
 from deploy.cli import main
 main(prog_name="deploy")
 """

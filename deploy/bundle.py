@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.errors import DeployError
-from deploy.remote import MANIFEST, SIGNATURE, is_safe
+from deploy.remote.push import MANIFEST, SIGNATURE, is_safe
 from edge.config import read_config
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from deploy.push_command import push
+from deploy.commands.push import push
 from edge.console import Group
 
 
@@ -24,13 +24,13 @@ class _Deploy(Group):
         return [*first, *(name for name in self.commands if name not in first)]
 
     def _load_all(self) -> None:
-        from deploy.logs_command import logs
-        from deploy.pull_command import pull
-        from deploy.remove_command import remove
-        from deploy.rollback_command import rollback
-        from deploy.setup_command import setup
-        from deploy.status_command import status
-        from deploy.watch_command import watch
+        from deploy.commands.logs import logs
+        from deploy.commands.pull import pull
+        from deploy.commands.remove import remove
+        from deploy.commands.rollback import rollback
+        from deploy.commands.setup import setup
+        from deploy.commands.status import status
+        from deploy.commands.watch import watch
 
         for command in (setup, rollback, status, logs, watch, pull, remove):
             self.add_command(command)

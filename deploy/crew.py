@@ -19,8 +19,8 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import BaseStateCallback, State
 
 from deploy.errors import DeployError, UnknownKeyError
-from deploy.keys import ask
 from deploy.setup import HostSurvey, carry_out
+from deploy.setup.keys import ask
 from deploy.ssh import lines_of
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from pyinfra.api.host import Host as PyinfraHost
 
-    from deploy.setup_plan import Step
-    from deploy.survey import Survey
+    from deploy.setup.plan import Step
+    from deploy.setup.survey import Survey
     from deploy.target import Target
 
 REASON = ("E: ", "ERROR: ", "error: ")

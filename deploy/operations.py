@@ -5,8 +5,8 @@
     push(name="handwave", config="gestures/edge.toml")
 
 The plan is the same as for one host (`deploy.push.plan`), and so is what runs there
-(`deploy.remote`). It works over any connector: what a step reads on stdin goes with its command or,
-where that is large, into a file that has no name any more once the step has begun.
+(`deploy.remote.push`). It works over any connector: what a step reads on stdin goes with its
+command or, where that is large, into a file that has no name any more once the step has begun.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Put a bundle on a host: look, plan, act; and if it fails, the host runs what it ran.
 
 Data flows one way: bundle -> facts -> plan -> act. The plan is a list that can be printed, and is
-empty where there is nothing to do. What the steps do is told in `deploy.remote`, where they run.
+empty where there is nothing to do. What the steps do is told where they run, `deploy.remote.push`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a host said about itself (`deploy.remote.look`)."""
+    """What a host said about itself (`deploy.remote.push.look`)."""
 
     user: str
     python: tuple[int, int]
@@ -68,7 +68,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a host is asked to do (`deploy.remote.apply`)."""
+    """What a host is asked to do (`deploy.remote.push.apply`)."""
 
     steps: list[Step]
     release: str
@@ -153,7 +153,7 @@ def look(host: Host, target: Target, manifest: bytes) -> Facts:
 
 
 def read_facts(answer: dict[str, Any]) -> Facts:
-    """Return what `deploy.remote.look` answered, as facts."""
+    """Return what `deploy.remote.push.look` answered, as facts."""
     return Facts(**{**answer, "python": tuple(answer["python"])})
 
 

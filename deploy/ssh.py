@@ -32,9 +32,9 @@ HANG_UP_SECONDS = 5.0
 PYTHON = ("python3", "-I", "-S", "-c")
 """A host's Python with its own library alone: what somebody installed there is neither trusted nor
 waited for, and a line of a .pth file may take longer than all of a push with nothing to do."""
-# Reads remote.py from stdin and runs it; what follows on stdin belongs to the step.
+# Reads remote/push.py from stdin and runs it; what follows on stdin belongs to the step.
 BOOT = "import sys;exec(sys.stdin.buffer.read(int(sys.argv[1])))"
-REMOTE = Path(__file__).with_name("remote.py").read_bytes()
+REMOTE = (Path(__file__).parent / "remote" / "push.py").read_bytes()
 
 
 class Host:
@@ -120,7 +120,7 @@ class Host:
         return subprocess.Popen(words, stdin=stdin, stdout=pipe, stderr=pipe)
 
     def converse(self, name: str, stdin: bytes, **arguments: object) -> Iterator[dict[str, Any]]:
-        """Have the host do a step of `deploy.remote` that says what it is at; yield each word.
+        """Have the host do a step of `deploy.remote.push` that says what it is at; yield each word.
 
         The last is its answer. What is sent lies in a file, so neither side ever waits for the
         other to read.
@@ -167,7 +167,7 @@ class Host:
         Args:
             name: the step.
             stdin: what the step reads.
-            script: a file like `deploy.remote`, which it is unless told; Python's own library only.
+            script: a file like `deploy/remote/push.py`, the default; Python's own library only.
             **arguments: the step's own.
 
         Raises:

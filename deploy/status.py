@@ -1,6 +1,6 @@
 """How hosts are: one round trip each, all at the same time, and nothing believed that is stale.
 
-`deploy.remote_status` gathers there, `judge` says here what it means. A host is well when it
+`deploy.remote.status` gathers there, `judge` says here what it means. A host is well when it
 watches, or was paused on purpose; all else is a problem, said in words.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from deploy.target import Target
 
-SCRIPT = Path(__file__).with_name("remote_status.py").read_bytes()
+SCRIPT = (Path(__file__).parent / "remote" / "status.py").read_bytes()
 AT_ONCE = 16
 """Hosts asked at the same time; each takes an ssh of the laptop's memory and processor."""
 FRESH = 10.0
@@ -50,7 +50,7 @@ POWER = {  # bits of `vcgencmd get_throttled`, as the Raspberry Pi's documentati
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What `deploy.remote_status.look` brings back."""
+    """What `deploy.remote.status.look` brings back."""
 
     user: str
     root: bool

@@ -47,6 +47,6 @@ class Target:
 
     @property
     def place(self) -> dict[str, str]:
-        """The names in words that travel: `deploy.remote.Place`."""
+        """The names in words that travel: `deploy.remote.push.Place`."""
         names = ("root", "unit", "check_unit", "trial")
         return {name: getattr(self, name) for name in names}

@@ -19,9 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 import deploy.cli
-import deploy.push_command
-from deploy import Target, make_bundle, remote
+import deploy.commands.push
+from deploy import Target, make_bundle
 from deploy.bundle import LIMIT
+from deploy.remote import push as remote
 from deploy.units import check_unit, service_unit
 from edge.card import (
     CARD_KEY,
@@ -329,7 +330,7 @@ def rollback(sshd, pi):
 @pytest.fixture
 def push(sshd, pi, project, package, monkeypatch):
     """Return `deploy push`, run in this process: `push("pi", "--dry-run")`."""
-    monkeypatch.setattr(deploy.push_command, "PACKAGE", package)
+    monkeypatch.setattr(deploy.commands.push, "PACKAGE", package)
 
     def run(*arguments):
         options = {

@@ -8,7 +8,7 @@ import pytest
 
 from deploy import DeployError, make_bundle
 from deploy import bundle as bundle_module
-from deploy.remote import is_safe, read_manifest
+from deploy.remote.push import is_safe, read_manifest
 from edge.errors import HandwaveError
 from edge.outputs import Kind
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from gevent import monkey
 
-import deploy.push_command
+import deploy.commands.push
 from deploy.cli import main
 from deploy.errors import DeployError
 from deploy.fleet import Outcome, roll_out, table
@@ -240,7 +240,7 @@ def pis(many_hosts, tmp_path):
 
 @pytest.fixture
 def push(pis, tmp_path, project, package, monkeypatch):
-    monkeypatch.setattr(deploy.push_command, "PACKAGE", package)
+    monkeypatch.setattr(deploy.commands.push, "PACKAGE", package)
     config = ["--config", str(project / "edge.toml"), "-F", str(tmp_path / "hosts" / "ssh_config")]
     return lambda *words: CliRunner().invoke(main, ["push", *config, *words])
 

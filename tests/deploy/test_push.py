@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import edge
-from deploy import Host, Target, make_bundle, remote
+from deploy import Host, Target, make_bundle
 from deploy import push as push_to
+from deploy.remote import push as remote
 
 ALL = ["upload", "verify", "check", "restart", "activate"]
 

@@ -7,8 +7,9 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from deploy import Target, remote_status
+from deploy import Target
 from deploy.cli import main
+from deploy.remote import status as remote_status
 from deploy.status import Answer, Word, describe, judge, throttling
 
 TARGET = Target()
@@ -278,7 +279,7 @@ def test_several_hosts_are_a_table_that_fits_80_columns(status, well, monkeypatc
 
 
 def test_a_long_host_name_gives_way_and_no_row_breaks(monkeypatch, capsys):
-    from deploy.status_command import _table
+    from deploy.commands.status import _table
 
     monkeypatch.setenv("COLUMNS", "80")
     long = said(unit={"NRestarts": "1234"}, report={"label": "thumbs-up-both"})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deploy import Target
-from deploy.tunnel import Tunnel
+from deploy.live.tunnel import Tunnel
 from edge.classifier import Prediction
 from edge.decider import Decision
 from edge.door import Door

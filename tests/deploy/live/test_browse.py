@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deploy.browse import Browse
+from deploy.live.browse import Browse
 
 
 @pytest.fixture

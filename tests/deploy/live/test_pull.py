@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 import deploy.cli
-import deploy.pull
+import deploy.live.pull
 from deploy import DeployError
-from deploy.pull import pull
+from deploy.live.pull import pull
 from edge.unsure import Kept, Lot, Unsure
 from trainer.dataset import read_dataset
 
@@ -85,13 +85,13 @@ def test_nothing_hidden_is_left(tunnel, ring, to):
 
 
 def test_what_came_since_stays_there(tunnel, ring, to, monkeypatch):
-    write = deploy.pull._write
+    write = deploy.live.pull._write
 
     def slow(*arguments):
         ring.pictures.append(Kept(4, "palm", 0.7, 1.0, "", 0.0, jpeg(4)))
         return write(*arguments)
 
-    monkeypatch.setattr(deploy.pull, "_write", slow)
+    monkeypatch.setattr(deploy.live.pull, "_write", slow)
     pull(tunnel, to)
     assert [one.number for one in ring.pictures] == [4]
 
@@ -105,7 +105,7 @@ def test_where_they_cannot_be_written_nothing_half_is_here_and_all_is_there(
     tunnel, ring, to, monkeypatch, fault
 ):
     at, problem = fault
-    calls, do = [], getattr(deploy.pull, at)
+    calls, do = [], getattr(deploy.live.pull, at)
 
     def fails_later(*arguments):
         calls.append(1)
@@ -114,7 +114,7 @@ def test_where_they_cannot_be_written_nothing_half_is_here_and_all_is_there(
         do(*arguments)
 
     (to / "rock" / "mine").mkdir(parents=True)
-    monkeypatch.setattr(deploy.pull, at, fails_later)
+    monkeypatch.setattr(deploy.live.pull, at, fails_later)
     with pytest.raises(DeployError if isinstance(problem, OSError) else KeyboardInterrupt):
         pull(tunnel, to)
     assert len(ring.pictures) == 3
@@ -137,7 +137,7 @@ def test_where_they_cannot_be_taken_away_the_next_pull_brings_none_twice(tunnel,
 
 
 def test_sessions_of_one_second_do_not_mix(tunnel, ring, to, monkeypatch):
-    monkeypatch.setattr(deploy.pull.time, "strftime", lambda _: "2026-01-02-030405")
+    monkeypatch.setattr(deploy.live.pull.time, "strftime", lambda _: "2026-01-02-030405")
     pull(tunnel, to)
     ring.pictures = [Kept(9, "rock", 0.7, 1.0, "", 0.0, jpeg(9))]
     assert pull(tunnel, to).session == "pi-2026-01-02-030405-2"

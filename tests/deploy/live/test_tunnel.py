@@ -8,7 +8,7 @@ import pytest
 
 from deploy import DeployError, Target
 from deploy.errors import ConnectionLostError
-from deploy.tunnel import NoServiceError, Tunnel
+from deploy.live.tunnel import NoServiceError, Tunnel
 
 
 def test_it_answers_as_the_page_does(tunnel):

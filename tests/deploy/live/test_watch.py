@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import deploy.cli
-import deploy.watch
+import deploy.live.watch
 from deploy import DeployError
-from deploy.watch import Screen, Seen, half_blocks, look_on
+from deploy.live.watch import Screen, Seen, half_blocks, look_on
 
 
 def terminal(*, colours="truecolor", width=80, height=40):

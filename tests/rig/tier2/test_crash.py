@@ -1,6 +1,6 @@
 """Tier 2: pushes that are cut at each step, for real: the laptop, the connection, the power.
 
-What happens between two steps is enumerated in tests/deploy/test_crash.py.
+What happens between two steps is enumerated in tests/deploy/remote/test_crash.py.
 """
 
 import os
@@ -18,7 +18,7 @@ import pytest
 
 import deploy
 import edge
-from deploy import remote
+from deploy.remote import push as remote
 
 pytestmark = [pytest.mark.tier2, pytest.mark.timeout(300)]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
-from deploy.survey import upstream
+from deploy.setup.survey import upstream
 
 if TYPE_CHECKING:
-    from deploy.survey import Survey
+    from deploy.setup.survey import Survey
     from edge.config import Config
 
 USER = "handwave"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy.needs import USER
-from deploy.remote import SIGNERS
+from deploy.remote.push import SIGNERS
+from deploy.setup.needs import USER
 from deploy.units import check_unit, service_unit
 
 if TYPE_CHECKING:
-    from deploy.needs import Needs
-    from deploy.survey import Survey
+    from deploy.setup.needs import Needs
+    from deploy.setup.survey import Survey
     from deploy.target import Target
 
 MEMORY = "/etc/handwave"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import PIL.Image
 
-    from deploy.tunnel import Tunnel
+    from deploy.live.tunnel import Tunnel
 
 PERIOD = 0.2
 """Seconds between two looks."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from deploy import setup_files
-from deploy.needs import USER
-from deploy.setup_plan import Run, Step, read_memory, run
+from deploy.setup import files as setup_files
+from deploy.setup.needs import USER
+from deploy.setup.plan import Run, Step, read_memory, run
 from deploy.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deploy.survey import Survey
+    from deploy.setup.survey import Survey
 
 OURS = (".service.d", ".conf.d")
 """How folders end that hold nothing but drop-ins: gone with the last of them."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploy.options import hosts_argument, ssh_config_option, target_options
+from deploy.commands.options import hosts_argument, ssh_config_option, target_options
 from deploy.status import ask_all, describe
 from deploy.target import Target
 from edge.console import Command

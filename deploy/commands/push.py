@@ -11,7 +11,7 @@ import click
 
 import edge
 from deploy.bundle import make_bundle
-from deploy.options import (
+from deploy.commands.options import (
     config_option,
     dry_run_option,
     fleet_argument,

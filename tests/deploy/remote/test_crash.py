@@ -1,9 +1,9 @@
 """A push that dies at any point: the host has the old release or the new one, whole.
 
-`deploy.remote` runs here in a process of its own which kills itself at its first, second, third ...
-act on the world (Python's own audit events tell of them), until it gets to its end. Then the power
-comes back, without what lay in memory, or only the next push comes. What systemd would do is played
-by a few lines; the real one has its turn in tests/rig.
+`deploy.remote.push` runs here in a process of its own which kills itself at its first, second,
+third ... act on the world (Python's own audit events tell of them), until it gets to its end. Then
+the power comes back, without what lay in memory, or only the next push comes. What systemd would do
+is played by a few lines; the real one has its turn in tests/rig.
 """
 
 import io
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import remote
 from deploy.bundle import Bundle
+from deploy.remote import push as remote
 
 ACTS = (
     "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.symlink", "os.truncate", "fcntl.flock",

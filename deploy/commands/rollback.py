@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploy.options import (
+from deploy.commands.options import (
     dry_run_option,
     hosts_argument,
     ssh_config_option,

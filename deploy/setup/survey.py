@@ -20,7 +20,7 @@ from deploy.errors import DeployError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SCRIPT = Path(__file__).with_name("remote_survey.py")
+SCRIPT = Path(__file__).parents[1] / "remote" / "survey.py"
 
 PYTHON = (3, 11)
 GLIBC = (2, 28)
@@ -34,7 +34,7 @@ DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What a host said about itself (`deploy.remote_survey`)."""
+    """What a host said about itself (`deploy.remote.survey`)."""
 
     architecture: str = ""
     """Debian's name of what its programs are built for; a kernel may well be another."""

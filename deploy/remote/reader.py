@@ -1,8 +1,8 @@
 """Carries requests from stdin to a unix socket of the host and back, in the host's own python3.
 
-Sent and run as `deploy.remote` is. A request is its number of bytes as a line, and then itself; the
-answer is a line that begins with `handwave`, and what the socket gave. It ends with its stdin, so a
-connection that was cut leaves nothing behind.
+Sent and run as `deploy.remote.push` is. A request is its number of bytes as a line, and then
+itself; the answer is a line that begins with `handwave`, and what the socket gave. It ends with its
+stdin, so a connection that was cut leaves nothing behind.
 """
 
 from __future__ import annotations

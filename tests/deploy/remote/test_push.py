@@ -10,8 +10,9 @@ import tarfile
 
 import pytest
 
-from deploy import Facts, remote
+from deploy import Facts
 from deploy.bundle import Bundle
+from deploy.remote import push as remote
 from deploy.ssh import REMOTE, boot
 
 BUNDLE = Bundle({"edge/__init__.py": b"", "edge.toml": b"x = 1", "model.onnx": b"weights"})

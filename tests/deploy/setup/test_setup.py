@@ -17,14 +17,15 @@ from pyinfra.api.operation import add_op
 from pyinfra.api.operations import run_ops
 
 import deploy.cli
-import deploy.setup_command
-from deploy import keys, remove_plan, setup_files
+import deploy.commands.setup
 from deploy.crew import Crew
 from deploy.errors import DeployError
-from deploy.needs import needs, required
-from deploy.setup import HostSurvey, carry_out, handwave
-from deploy.setup_plan import Carried, Put, Run, Step, missing_python, plan, run
-from deploy.survey import Survey
+from deploy.setup import HostSurvey, carry_out, handwave, keys
+from deploy.setup import files as setup_files
+from deploy.setup import remove as remove_plan
+from deploy.setup.needs import needs, required
+from deploy.setup.plan import Carried, Put, Run, Step, missing_python, plan, run
+from deploy.setup.survey import Survey
 from deploy.target import Target
 from edge.config import read_config
 
@@ -416,7 +417,7 @@ def test_the_last_line_of_a_command_says_why_it_failed(sshd):
 
 
 def test_in_somebodys_own_deploy_a_host_that_cannot_be_set_up_says_why(state, monkeypatch):
-    monkeypatch.setattr("deploy.survey.ROOM", 10**18)
+    monkeypatch.setattr("deploy.setup.survey.ROOM", 10**18)
     with pytest.raises(DeployError, match=r"MB of disk are free.*nothing was changed"):
         add_deploy(state, handwave)
 
@@ -448,7 +449,7 @@ def test_an_unknown_key_is_refused_where_nobody_can_be_asked(command):
 
 
 def test_setup_says_what_is_wrong_and_changes_nothing(command, monkeypatch):
-    monkeypatch.setattr("deploy.survey.ROOM", 10**18)
+    monkeypatch.setattr("deploy.setup.survey.ROOM", 10**18)
     done = command("setup", "pi", "--no-push")
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
@@ -473,7 +474,7 @@ def test_a_person_is_shown_the_fingerprint_and_what_they_say_counts(sshd, tmp_pa
     config = tmp_path / "config"
     config.write_text(f"Host stranger\n UserKnownHostsFile {known}\nInclude {sshd}/ssh_config\n")
     for answer, expected in ((b"no\n", False), (b"yes\n", True)):
-        told = in_a_terminal("from pathlib import Path; from deploy.keys import ask; "
+        told = in_a_terminal("from pathlib import Path; from deploy.setup.keys import ask; "
                              f"ask('stranger', Path({str(config)!r}))", answer)  # fmt: skip
         assert b"SHA256:" in told
         assert known.exists() == expected

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from deploy import remote_survey
 from deploy.errors import DeployError
-from deploy.setup import asked
-from deploy.survey import Survey, command, days, problems, read, upstream, warnings
+from deploy.remote import survey as remote_survey
+from deploy.setup.deploys import asked
+from deploy.setup.survey import Survey, command, days, problems, read, upstream, warnings
 from deploy.target import Target
 
 NOW = 1_800_000_000.0

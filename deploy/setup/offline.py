@@ -23,15 +23,15 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from platformdirs import user_cache_path
 
 from deploy.errors import DeployError
-from deploy.setup_plan import APT, Carried, missing_packages, missing_python, venv_fits
+from deploy.setup.plan import APT, Carried, missing_packages, missing_python, venv_fits
+from deploy.setup.survey import ARCHITECTURES, GLIBC, dotted
 from deploy.ssh import lines_of
-from deploy.survey import ARCHITECTURES, GLIBC, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from deploy.needs import Needs
-    from deploy.survey import Survey
+    from deploy.setup.needs import Needs
+    from deploy.setup.survey import Survey
 
 NUMPY = {(3, 11): "1.24.2", (3, 12): "1.26.4", (3, 13): "2.2.4"}
 """What Debian has as python3-numpy, by its Python: where it is still to be installed."""

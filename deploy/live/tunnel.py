@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SOCKET = "live.sock"
 """In the service's folder: `edge.cli.SOCKET`."""
-READER = Path(__file__).with_name("remote_reader.py").read_bytes()
+READER = (Path(__file__).parents[1] / "remote" / "reader.py").read_bytes()
 GREETING = 200
 """Lines that a login shell may print before the reader speaks."""
 

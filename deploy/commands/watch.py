@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploy.options import host_argument, ssh_config_option, target_options
+from deploy.commands.options import host_argument, ssh_config_option, target_options
+from deploy.live.tunnel import Tunnel
 from deploy.target import Target
-from deploy.tunnel import Tunnel
 from edge.console import Command
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def watch(
 
 
 def _in_terminal(tunnel: Tunnel, *, picture: bool) -> None:
-    from deploy.watch import Screen, look_on  # rich loads when used
+    from deploy.live.watch import Screen, look_on  # rich loads when used
 
     screen = Screen(tunnel.name, picture=picture)
     looks = look_on(tunnel, picture=screen.wants_picture)
@@ -54,7 +54,7 @@ def _in_terminal(tunnel: Tunnel, *, picture: bool) -> None:
 
 
 def _in_browser(tunnel: Tunnel) -> None:
-    from deploy.browse import Browse
+    from deploy.live.browse import Browse
 
     tunnel.ask("/healthz")  # what is wrong from the start is said as a line
     with Browse(tunnel) as page:

@@ -1,7 +1,8 @@
 """What a host says about itself before it is set up: runs there, changes nothing, asks nothing.
 
-`deploy.survey` sends this file to the host's own python3: standard library only, never imported
-there. It prints one line of JSON. Whatever cannot be found out is empty; judging is the laptop's.
+`deploy.setup.survey` sends this file to the host's own python3: standard library only, never
+imported there. It prints one line of JSON. Whatever cannot be found out is empty; judging is the
+laptop's.
 """
 
 from __future__ import annotations

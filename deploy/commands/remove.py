@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deploy.commands.options import dry_run_option, hosts_argument, ssh_config_option
 from deploy.errors import DeployError
-from deploy.options import dry_run_option, hosts_argument, ssh_config_option
 from deploy.target import Target
 from edge.console import Command, complain
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deploy.crew import Crew
-    from deploy.survey import Survey
+    from deploy.setup.survey import Survey
 
 
 @click.command("remove", cls=Command, epilog="Example: deploy remove pi@raspberrypi.local")
@@ -45,7 +45,7 @@ def remove(hosts: tuple[str, ...], ssh_config: Path | None, *, yes: bool, dry_ru
 
 def tell(crew: Crew, surveys: dict[str, Survey]) -> list[str]:
     """Say what would go and what would stay; return the hosts where anything would."""
-    from deploy.remove_plan import left, plan
+    from deploy.setup.remove import left, plan
 
     waiting = []
     for name, survey in surveys.items():
@@ -79,7 +79,7 @@ def agree() -> None:
 
 def act(crew: Crew, surveys: dict[str, Survey], names: list[str]) -> None:
     """Do it."""
-    from deploy.remove_plan import plan
+    from deploy.setup.remove import plan
 
     for name in names:
         crew.add(name, plan(surveys[name]), sudo=surveys[name].login != "root")

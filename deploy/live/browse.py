@@ -15,7 +15,7 @@ from edge.errors import HandwaveError
 from edge.page.guard import Guard
 
 if TYPE_CHECKING:
-    from deploy.tunnel import Tunnel
+    from deploy.live.tunnel import Tunnel
 
 PATHS = {"/", "/live.json", "/picture.jpg", "/status.json", "/healthz"}
 """What is carried."""

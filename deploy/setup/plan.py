@@ -1,6 +1,6 @@
 """What setting a host up takes: a list that can be printed, and is empty where all is done.
 
-Pure: survey and needs in, steps out. `deploy.setup` lets pyinfra carry them out.
+Pure: survey and needs in, steps out. `deploy.setup.deploys` lets pyinfra carry them out.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy import setup_files
-from deploy.needs import SWIG, USER
-from deploy.survey import DAY, dotted
+from deploy.setup import files as setup_files
+from deploy.setup.needs import SWIG, USER
+from deploy.setup.survey import DAY, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from deploy.needs import Needs
-    from deploy.survey import Survey
+    from deploy.setup.needs import Needs
+    from deploy.setup.survey import Survey
     from deploy.target import Target
 
 MADE = ("groups", "users", "members", "files", "folders")

@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from deploy.bundle import make_bundle
+from deploy.commands.options import (
+    dry_run_option,
+    hosts_argument,
+    ssh_config_option,
+    target_options,
+)
+from deploy.commands.push import PACKAGE
 from deploy.errors import DeployError
-from deploy.options import dry_run_option, hosts_argument, ssh_config_option, target_options
 from deploy.push import push as push_to
-from deploy.push_command import PACKAGE
 from deploy.ssh import Host
 from deploy.target import Target
 from edge.config import read_config
@@ -24,9 +29,9 @@ from edge.errors import HandwaveError
 if TYPE_CHECKING:
     from deploy.bundle import Bundle
     from deploy.crew import Crew
-    from deploy.needs import Needs
-    from deploy.setup_plan import Carried
-    from deploy.survey import Survey
+    from deploy.setup.needs import Needs
+    from deploy.setup.plan import Carried
+    from deploy.setup.survey import Survey
     from edge.config import Config
 
 USUAL = Path("edge.toml")
@@ -101,9 +106,9 @@ def prepare(
     dry_run: bool,
 ) -> None:
     """Look at all hosts, plan for each, and act where nothing is in the way."""
-    from deploy.needs import needs
-    from deploy.setup_plan import plan
-    from deploy.survey import problems, warnings
+    from deploy.setup.needs import needs
+    from deploy.setup.plan import plan
+    from deploy.setup.survey import problems, warnings
 
     done = []
     for name, survey in crew.survey(target).items():
@@ -138,7 +143,7 @@ def prepare(
 
 def bring(crew: Crew, name: str, survey: Survey, what: Needs, *, debs: bool) -> Carried:
     """Fetch what a host without the internet needs."""
-    from deploy.offline import gather
+    from deploy.setup.offline import gather
 
     def ask(command: str) -> tuple[bool, list[str]]:
         return crew.run(name, command, sudo=survey.login != "root")

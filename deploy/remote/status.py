@@ -1,6 +1,6 @@
 """How a host is, looked up in the host's own python3: standard library only, changes nothing.
 
-Sent and run as `deploy.remote` is. It gathers and does not judge: what the answer means is for
+Sent and run as `deploy.remote.push` is. It gathers and does not judge: what the answer means is for
 `deploy.status` to say, so that a host with an older release is judged like all others.
 """
 

@@ -27,7 +27,7 @@ from edge.unsure import Lot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deploy.tunnel import Tunnel
+    from deploy.live.tunnel import Tunnel
 
 PATH = "/unsure"
 

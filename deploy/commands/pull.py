@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deploy.options import hosts_argument, ssh_config_option, target_options
+from deploy.commands.options import hosts_argument, ssh_config_option, target_options
 from deploy.target import Target
 from edge.console import Command, complain
 from edge.errors import HandwaveError, printable
@@ -29,8 +29,8 @@ def pull(
     A host keeps some, in memory, if its edge.toml says so: [keep] and below it unsure = 50. They
     come as FOLDER/<its guess>/<host and time>/, and are taken away there once they are safe here.
     """
-    from deploy.pull import pull as pull_from
-    from deploy.tunnel import Tunnel
+    from deploy.live.pull import pull as pull_from
+    from deploy.live.tunnel import Tunnel
 
     failed, came = False, False
     for name in hosts:

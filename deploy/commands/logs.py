@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from deploy.commands.options import host_argument, ssh_config_option, target_options
 from deploy.logs import read
-from deploy.options import host_argument, ssh_config_option, target_options
 from deploy.ssh import Host
 from deploy.target import Target
 from edge.console import Command

@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from deploy import offline
 from deploy.errors import DeployError
-from deploy.needs import needs
-from deploy.offline import gather, uris
-from deploy.survey import Survey
+from deploy.setup import offline
+from deploy.setup.needs import needs
+from deploy.setup.offline import gather, uris
+from deploy.setup.survey import Survey
 
 PI = Survey(
     architecture="arm64", raspberry=True, python=(3, 11), glibc=(2, 36), login="pi", may="root",

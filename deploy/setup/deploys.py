@@ -4,7 +4,7 @@
 
     handwave(config="edge.toml", _sudo=True)
 
-What is to be done is decided in `deploy.setup_plan`, from one look at the host; here pyinfra does
+What is to be done is decided in `deploy.setup.plan`, from one look at the host; here pyinfra does
 it, on as many hosts at once as there are.
 """
 
@@ -23,19 +23,19 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.facts import FactBase
 from pyinfra.api.operation import operation
 
-from deploy import survey as look
 from deploy.errors import DeployError
-from deploy.needs import ALL, GROUPS, USER, needs
-from deploy.setup_files import paths
-from deploy.setup_plan import Put, plan
+from deploy.setup import survey as look
+from deploy.setup.files import paths
+from deploy.setup.needs import ALL, GROUPS, USER, needs
+from deploy.setup.plan import Put, plan
 from deploy.target import Target
 from edge.config import read_config
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from deploy.setup_plan import Carried, Run, Step
-    from deploy.survey import Survey
+    from deploy.setup.plan import Carried, Run, Step
+    from deploy.setup.survey import Survey
 
 
 class HostSurvey(FactBase["Survey | None"]):

@@ -1,0 +1,1 @@
+"""The parts of the `deploy` command: what a person says, and what they are told."""

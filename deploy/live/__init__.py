@@ -1,0 +1,1 @@
+"""A running device, through SSH: its page, its bars, and the pictures it was unsure about."""
