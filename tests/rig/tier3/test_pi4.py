@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -147,6 +148,21 @@ def test_a_push_moves_it_to_another_pin(device, push):
 def test_status_over_ssh_is_what_is_so(device, project):
     told = json.loads(device.deploy("status", "--json", folder=project).stdout)
     assert "palm" in json.dumps(told)
+
+
+@pytest.mark.parametrize(("off", "which"), [("3 years ago", "behind"), ("3 years", "ahead")])
+def test_a_clock_years_off_stops_no_push_and_misleads_no_status(device, push, project, off, which):
+    device.run(f"timedatectl set-ntp false; date --set '{off}'")
+    try:
+        pin = {"behind": 22, "ahead": LED}[which]
+        push(pin)
+        device.wait(pin, BUTTON)
+        (told,) = json.loads(device.deploy("status", "--json", folder=project).stdout)["hosts"]
+        assert told["well"], told
+        assert told["label"] == "palm"
+        assert any(note.endswith(which) for note in told["notes"]), told
+    finally:
+        device.run(f"date --set @{time.time():.0f}")
 
 
 def test_a_reboot_brings_it_back(device, push):
