@@ -154,7 +154,7 @@ def test_status_over_ssh_is_what_is_so(device, project):
 def test_a_clock_years_off_stops_no_push_and_misleads_no_status(device, push, project, off, which):
     device.run(f"timedatectl set-ntp false; date --set '{off}'")
     try:
-        pin = {"behind": 22, "ahead": LED}[which]
+        pin = {"behind": 16, "ahead": LED}[which]
         push(pin)
         device.wait(pin, BUTTON)
         (told,) = json.loads(device.deploy("status", "--json", folder=project).stdout)["hosts"]
