@@ -9,6 +9,7 @@ import pytest
 from deploy import DeployError, Target
 from deploy.errors import ConnectionLostError
 from deploy.live.tunnel import NoServiceError, Tunnel
+from deploy.ssh import hang_up
 
 
 def test_it_answers_as_the_page_does(tunnel):
@@ -79,7 +80,7 @@ def test_who_may_not_look_is_told_which_group(service, sshd):
 
 def test_a_connection_that_is_cut_is_made_anew(tunnel):
     tunnel.ask("/healthz")
-    tunnel._reader.kill()
+    hang_up(tunnel._host._folder / "ssh")
     with pytest.raises(ConnectionLostError):
         tunnel.ask("/healthz")
     assert tunnel.ask("/healthz").status == 200

@@ -18,6 +18,7 @@ import deploy.cli
 import deploy.live.watch
 from deploy import DeployError
 from deploy.live.watch import Screen, Seen, half_blocks, look_on
+from deploy.ssh import hang_up
 
 
 def terminal(*, colours="truecolor", width=80, height=40):
@@ -150,7 +151,7 @@ def test_a_service_that_restarts_is_waited_for_in_words(service, tunnel):
 def test_a_connection_that_is_lost_is_made_anew(tunnel):
     looks = look_on(tunnel, picture=False, sleep=lambda _: None)
     next(looks)
-    tunnel._reader.kill()
+    hang_up(tunnel._host._folder / "ssh")
     assert "no connection" in next(looks)
     assert isinstance(next(looks), Seen)
 
