@@ -51,11 +51,13 @@ PALM, ROOM = (draw(label, Scene.random(0, SIZE), 0) for label in ("palm", "backg
 TURN = 0.02
 """Seconds of processor time that a turn takes at the least: its clock is not that fine."""
 RECIPE = "MobileNetV2 0.35 at 224"
+SEEN, SEEN_LARGER = (160, 128), (192, 160)
+"""What the detector sees of a frame: `HAND.far` wide or more, and whole `CELL`s."""
 PARTS = [
-    *((file, side) for file in ("palm_lite", "palm_full") for side in (160, 192)),
-    *((file, HAND.near) for file in ("hand_lite", "hand_full")),
+    *((file, seen) for file in ("palm_lite", "palm_full") for seen in (SEEN, SEEN_LARGER)),
+    *((file, (HAND.near, HAND.near)) for file in ("hand_lite", "hand_full")),
 ]
-"""MediaPipe's networks, and pixels of the square that they see."""
+"""MediaPipe's networks, and the width and height that they see."""
 
 
 class Subject(NamedTuple):
@@ -125,8 +127,8 @@ def print_parts(
         ratios = [np.median(b / a) for a, b in zip(one, two, strict=True)]
         two_threads = " | ".join(f"{ratio:.2f}" for ratio in ratios)
         row(name_of(*part), costs[name_of(*part)].processor, two_threads)
-    look = costs[name_of(HAND.looker, HAND.near)].processor
-    seek = costs[name_of(HAND.detector, HAND.far)].processor
+    look = costs[name_of(HAND.looker, (HAND.near, HAND.near))].processor
+    seek = costs[name_of(HAND.detector, SEEN)].processor
     row("the rest, followed", costs["hand, followed"].processor - look, "|")
     row("the rest, searched for", costs["hand, searched for"].processor - look - seek, "|")
 
@@ -198,16 +200,17 @@ def in_onnxruntime(features: Features) -> list[Subject]:
     return [followed, subject(f"{features.name}, searched for", image=PALM), nothing]
 
 
-def name_of(file: str, side: int) -> str:
-    return f"{file} at {side}"
+def name_of(file: str, seen: tuple[int, int]) -> str:
+    return f"{file} at {seen[0]}x{seen[1]}"
 
 
-def network(file: str, side: int, threads: int = 1) -> Subject:
+def network(file: str, seen: tuple[int, int], threads: int = 1) -> Subject:
     """Return one of MediaPipe's networks by itself; what it sees makes no difference."""
     palm = file.startswith("palm")
     outputs = ("boxes", "scores") if palm else HAND.outputs
-    graph, _ = read_network(HAND, file, outputs, side if palm else None)
-    inside = helper.make_tensor_value_info("input", TensorProto.FLOAT, (1, 3, side, side))
+    graph, _ = read_network(HAND, file, outputs, free=palm)
+    shape = (1, 3, *reversed(seen))
+    inside = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
     outside = [
         helper.make_tensor_value_info(
             value.name, TensorProto.FLOAT, [None] * len(value.type.tensor_type.shape.dim)
@@ -216,8 +219,8 @@ def network(file: str, side: int, threads: int = 1) -> Subject:
     ]
     model = make_model(helper.make_graph(graph.node, file, [inside], outside, graph.initializer))
     session = open_session(model.SerializeToString(), file, threads=threads)
-    run = partial(session.run, None, {"input": np.full((1, 3, side, side), 0.5, np.float32)})
-    return Subject(name_of(file, side), "onnxruntime", run, model.ByteSize() / 1000, threads)
+    run = partial(session.run, None, {"input": np.full(shape, 0.5, np.float32)})
+    return Subject(name_of(file, seen), "onnxruntime", run, model.ByteSize() / 1000, threads)
 
 
 def in_litert(name: str, content: bytes, frame: Image) -> Subject:

@@ -15,14 +15,15 @@ Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_
 `face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
 instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
 pixels are picked, not interpolated; the palm detector sees 160 pixels, not 192, and the face
-detector 160, not 128; and a likely one is given a close look sooner, because the landmark network
-judges better. What that moves and saves is in docs/decisions/0013-hands.md and 0014-faces.md.
+detector 160, not 128, and only as much of a square's black margins as their grid calls for; and a
+likely one is given a close look sooner, because the landmark network judges better. What that moves
+and saves is in docs/decisions/0013-hands.md and 0014-faces.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -43,6 +44,10 @@ STATE = 6
 """Numbers of a state: confidence, x, y, side, and the x and y of where up is."""
 QUARTER = np.array([[0, 1], [-1, 0]], np.float32)
 """Turns where up is into where right is, in a picture, whose y points down: `up @ QUARTER`."""
+CELL = 32
+"""Pixels of the detectors' coarsest grid: what they see has whole cells of it."""
+LEAST_CELLS = 4
+"""Of either side: with less black around it, a close hand in a wide picture is found less often."""
 SURE = 0.5
 """Confidence of the landmark network from which on its points are believed, as in MediaPipe."""
 
@@ -57,7 +62,7 @@ class Subject:
     looker: str
     """Files of weights."""
     far: int
-    """Pixels of the square that the detector sees, the whole picture."""
+    """Pixels of the longer side of what the detector sees, the whole picture."""
     darkest: float
     """What black is to the detector; white is 1."""
     places: tuple[tuple[int, int], ...]
@@ -146,11 +151,11 @@ def landmarks(subject: Subject) -> onnx.ModelProto:
     Raises:
         DataError: the weights are not here.
     """
-    detector, boxes = read_network(subject, subject.detector, ("boxes", "scores"), subject.far)
+    detector, boxes = read_network(subject, subject.detector, ("boxes", "scores"), free=True)
     looker, sizes = read_network(subject, subject.looker, subject.outputs)
     size = sum(sizes) + 2 + 3
     numbers = boxes[0] // boxes[1]  # of a box and its keypoints
-    seek = _graph(_SEEK, detector, _DECODE, _seek_constants(subject, numbers))
+    seek = _graph(_SEEK, detector, _decode_text(subject), _seek_constants(subject, numbers))
     look = _graph(_LOOK, looker, _look_text(subject), _look_constants(subject))
     turn = parser.parse_graph(_TURN.format(again=_AGAIN_TWICE if subject.twice else _AGAIN))
     _give(turn, "place", then_branch=parser.parse_graph(_SAME), else_branch=seek)
@@ -248,7 +253,7 @@ none () => (float[n] none, float[6] none_next) {
 }
 """
 
-# The whole picture, into a square with black margins.
+# The whole picture, with black margins up to whole cells of the detector.
 _SEEK = """
 seek () => (float[6] sought) {
     longer = ReduceMax <keepdims = 1> (sides)
@@ -261,21 +266,32 @@ seek () => (float[6] sought) {
     batch = Unsqueeze (image, origin)
     resized = Resize <mode = "linear"> (batch, , , small_size)
     shrunk = Squeeze (resized, origin)
-    gap = Sub (far_sides, small)
+    begun = Add (small, almost_cell)
+    some_cells = Div (begun, cell)
+    cells = Max (some_cells, least_cells)
+    seen = Mul (cells, cell)
+    gap = Sub (seen, small)
     above = Div (gap, two)
     below = Sub (gap, above)
     margins = Concat <axis = 0> (above, none_at_all, below, none_at_all)
-    square = Pad (shrunk, margins)
-    channels_first = Transpose <perm = [2, 0, 1]> (square)
+    framed = Pad (shrunk, margins)
+    channels_first = Transpose <perm = [2, 0, 1]> (framed)
     bytes = Cast <to = 1> (channels_first)
     scaled = Mul (bytes, light)
     lit = Add (scaled, dark)
     input = Unsqueeze (lit, origin)
 }
 """
+# The places of one stride that lie in what is seen.
+_PLACES = """
+    count_{stride} = Div (seen, stride_{stride})
+    inside_{stride} = Slice (places_{stride}, corner_place, count_{stride})
+    anchors_{stride} = Reshape (inside_{stride}, box_rows)"""
 # The likeliest box, averaged with those that overlap it; from it a region.
 _DECODE = """
 decode () => (float[6] sought) {{
+    {places}
+    anchors = Concat <axis = 0> ({names})
     rows = Reshape (boxes, box_rows)
     logits = Reshape (scores, flat)
     chances = Sigmoid (logits)
@@ -325,7 +341,7 @@ decode () => (float[6] sought) {{
     side_there = Div (side, ratio)
     sought = Concat <axis = 0> (best_chance, centre_there, side_there, up)
 }}
-""".format(direction=_direction("line", "pairs", "up"))
+"""
 
 # The region's square, upright: for each of its pixels the nearest one of the picture. The region is
 # rounded first: another processor's last bits would pick other pixels, and move points.
@@ -405,6 +421,15 @@ read () => (float[n] told, float[6] next_told) {{
 """
 
 
+def _decode_text(subject: Subject) -> str:
+    strides = [stride for stride, _ in subject.places]
+    return _DECODE.format(
+        places="".join(_PLACES.format(stride=stride) for stride in strides),
+        names=", ".join(f"anchors_{stride}" for stride in strides),
+        direction=_direction("line", "pairs", "up"),
+    )
+
+
 def _look_text(subject: Subject) -> str:
     others = [name for name in subject.outputs if name not in {"points", "certain"}]
     return _READ.format(
@@ -422,14 +447,17 @@ def _seek_constants(subject: Subject, numbers: int) -> Constants:
     return {
         **_shared(subject),
         "far": np.array([subject.far], np.float32),
-        "far_sides": np.array([subject.far] * 2),
+        "cell": np.array(CELL),
+        "almost_cell": np.array(CELL - 1),
+        "least_cells": np.array(LEAST_CELLS),
         "alone": np.array([1]),
         "colours": np.array([3]),
         "two": np.array(2),
         "none_at_all": np.array([0]),
         "light": np.float32((1 - subject.darkest) / 255),
         "dark": np.float32(subject.darkest),
-        "anchors": _anchors(subject, numbers),
+        **_anchors(subject, numbers),
+        "corner_place": np.array([0, 0]),
         "box_rows": np.array([-1, numbers]),
         "box_parts": np.array([2, 2, numbers - 4]),
         "pair_rows": np.array([-1, 2]),
@@ -483,20 +511,21 @@ def _shared(subject: Subject) -> Constants:
     }
 
 
-def _anchors(subject: Subject, numbers: int) -> NDArray[np.float32]:
-    """Return what to add to each box, `[boxes, numbers]`: the place it is about, in pixels."""
-    rows = []
-    for stride, several in subject.places:
-        middles = (np.arange(subject.far // stride) + 0.5) * stride
-        x, y = np.meshgrid(middles, middles)
-        rows.append(np.repeat(np.stack([x.ravel(), y.ravel()], axis=1), several, axis=0))
-    places = np.concatenate(rows)
-    still = np.zeros_like(places)  # width and height
-    return np.hstack([places, still, *[places] * (numbers // 2 - 2)]).astype(np.float32)
+def _anchors(subject: Subject, numbers: int) -> Constants:
+    """Return what to add to each box: the place it is about, in pixels, `[rows, columns, ...]`."""
+    constants: dict[str, NDArray[Any]] = {}
+    for stride, boxes in subject.places:
+        middles = ((np.arange(subject.far // stride) + 0.5) * stride).astype(np.float32)
+        place = np.stack(np.meshgrid(middles, middles), axis=-1)  # [rows, columns, 2]
+        still = np.zeros_like(place)  # width and height
+        box = np.concatenate([place, still, *[place] * (numbers // 2 - 2)], axis=-1)
+        constants[f"stride_{stride}"] = np.array(stride)
+        constants[f"places_{stride}"] = np.tile(box, boxes)
+    return constants
 
 
 def read_network(
-    subject: Subject, file: str, outputs: Sequence[str], side: int | None = None
+    subject: Subject, file: str, outputs: Sequence[str], *, free: bool = False
 ) -> tuple[onnx.GraphProto, list[int]]:
     """Return a network of MediaPipe's, and how many numbers each of its outputs has.
 
@@ -504,30 +533,28 @@ def read_network(
         subject: whose.
         file: of weights.
         outputs: names for them.
-        side: pixels of the square it is to take; None: of its own.
+        free: whether it is to take any picture whose sides are whole `CELL`s; else its own square.
     """
     model = read_tflite(read_weights(subject.name, file), file, outputs, half=True)
     graph = model.graph
-    if side is not None:
-        _resize(graph, side)
+    if free:
+        _free(graph)
     sizes = [[d.dim_value for d in o.type.tensor_type.shape.dim] for o in graph.output]
     rename(graph, f"{file}/", {name: name for name in ("input", *outputs)})
     return graph, [int(np.prod(size)) for size in sizes]
 
 
-def _resize(graph: onnx.GraphProto, side: int) -> None:
-    """Make a network of convolutions take another square than the one it was drawn for."""
-    old = graph.input[0].type.tensor_type.shape.dim[2].dim_value
+def _free(graph: onnx.GraphProto) -> None:
+    """Let a network of convolutions take a picture of another size than it was drawn for."""
     constants = {one.name: one for one in graph.initializer}
 
-    def change(name: str, value: NDArray[np.int64]) -> None:
+    def change(name: str, value: NDArray[Any]) -> None:
         constants[name].CopyFrom(numpy_helper.from_array(value, name))
 
     for node in graph.node:
-        if node.op_type == "Resize":
-            sizes = numpy_helper.to_array(constants[node.input[3]]).copy()
-            sizes[2:] = sizes[2:] * side // old
-            change(node.input[3], sizes)
+        if node.op_type == "Resize":  # always to twice the size
+            change(node.input[3], np.array([1, 1, 2, 2], np.float32))
+            node.input[2:] = [node.input[3]]
         elif node.op_type == "Reshape":  # of the boxes: [1, boxes, numbers]
             shape = numpy_helper.to_array(constants[node.input[1]]).copy()
             shape[1] = -1

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from edge.errors import OutputError
-from edge.files import read_bounded
 
 if TYPE_CHECKING:
     from email.message import Message
-    from pathlib import Path
 
 SHORTEST = 16
 """Characters of a token: nobody guesses so many."""
@@ -112,21 +110,9 @@ class Guard:
         return name in self._names or _is_address(name)  # nobody points an address elsewhere
 
 
-def find_token(file: Path | None = None) -> str | None:
-    """Return the token: `HANDWAVE_TOKEN`, or what a file says; None where neither is.
-
-    Raises:
-        OutputError: the file cannot be read or is empty.
-    """
-    told = os.environ.get("HANDWAVE_TOKEN", "").strip()
-    if told or file is None:
-        return told or None
-    missing = f"no such file of a token; {MAKE_ONE}"
-    content = read_bounded(file, 1000, what="token", missing=missing, error=OutputError)
-    token = content.decode("utf-8", "replace").strip()
-    if not token:
-        raise OutputError(f"{file}: is empty; {MAKE_ONE}")
-    return token
+def find_token() -> str | None:
+    """Return the token, `HANDWAVE_TOKEN`; None where it is not set."""
+    return os.environ.get("HANDWAVE_TOKEN", "").strip() or None
 
 
 def _digest(token: str) -> str:

@@ -496,26 +496,13 @@ def test_all_addresses_are_listened_at_with_a_token(opened):
     assert opened(host="0.0.0.0", token=TOKEN).ask()[0] == 401
 
 
-def test_the_token_is_found_in_the_environment_or_else_a_file(tmp_path, monkeypatch):
-    file = tmp_path / "token"
-    file.write_text("from a file\n")
+def test_the_token_is_found_in_the_environment(monkeypatch):
     monkeypatch.delenv("HANDWAVE_TOKEN", raising=False)
     assert find_token() is None
-    assert find_token(file) == "from a file"
-    monkeypatch.setenv("HANDWAVE_TOKEN", " from outside ")
-    assert find_token(file) == "from outside"
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [(None, "no such file"), (b" \n", "is empty"), (b"x" * 2000, "larger than 1 kB")],
-)
-def test_a_token_file_without_a_token_is_one_line(tmp_path, monkeypatch, content, problem):
-    monkeypatch.delenv("HANDWAVE_TOKEN", raising=False)
-    if content is not None:
-        (tmp_path / "token").write_bytes(content)
-    with pytest.raises(OutputError, match=problem):
-        find_token(tmp_path / "token")
+    monkeypatch.setenv("HANDWAVE_TOKEN", " ")
+    assert find_token() is None
+    monkeypatch.setenv("HANDWAVE_TOKEN", f" {TOKEN} ")
+    assert find_token() == TOKEN
 
 
 # --- nonsense, and too much of it
