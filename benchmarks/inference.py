@@ -7,10 +7,10 @@ Where LiteRT is installed (`pip install ai-edge-litert`), the same graph is time
 after a check that it computes the same; `--tflite` times a file of your own there, such as the one
 that Teachable Machine exports, with its pictures resized by OpenCV.
 
-Features that follow something have a row for each thing that can happen to them. With `hand`, a
-second table says what its parts take, and what others of MediaPipe's networks would; also with two
-threads, in multiples of one, by the processor's time and by the clock on the wall: those two only
-mean something on a machine that does nothing else.
+Features that follow something have a row for each thing that can happen to them; "nothing there" is
+a stream that shows nobody. With `hand`, a second table says what its parts take, and what others of
+MediaPipe's networks would; also with two threads, in multiples of one, by the processor's time and
+by the clock on the wall: those two only mean something on a machine that does nothing else.
 
 All preprocessing is in what is measured; one thread; one frame of 320x240. The graphs take turns,
 so that a slower moment of the machine meets them all. Each figure is a median over the turns: of
@@ -43,18 +43,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
 
     from edge.frame import Image
 
 SIZE = (320, 240)
 PALM, ROOM = (draw(label, Scene.random(0, SIZE), 0) for label in ("palm", "background"))
+CLOSE = cv2.resize(PALM[60:180, 80:240], SIZE)
+"""A palm that is found when the detector sees the picture in its smaller size."""
 TURN = 0.02
 """Seconds of processor time that a turn takes at the least: its clock is not that fine."""
 RECIPE = "MobileNetV2 0.35 at 224"
-SEEN, SEEN_LARGER = (160, 128), (192, 160)
-"""What the detector sees of a frame: `HAND.far` wide or more, and whole `CELL`s."""
+SEEN, SEEN_SMALLER = (192, 128), (128, 128)
+"""What the detector sees of a frame: `HAND.far` high or more, and whole `CELL`s."""
 PARTS = [
-    *((file, seen) for file in ("palm_lite", "palm_full") for seen in (SEEN, SEEN_LARGER)),
+    *((file, seen) for file in ("palm_lite", "palm_full") for seen in (SEEN, SEEN_SMALLER)),
     *((file, (HAND.near, HAND.near)) for file in ("hand_lite", "hand_full")),
 ]
 """MediaPipe's networks, and the width and height that they see."""
@@ -192,12 +195,33 @@ def in_onnxruntime(features: Features) -> list[Subject]:
 
     if not features.state:
         return [subject(features.name, image=PALM)]
-    nothing = subject(f"{features.name}, nothing there", image=ROOM)
+    nothing = Subject(
+        f"{features.name}, nothing there",
+        "onnxruntime",
+        stream(session, ROOM),
+        features.file_size / 1000,
+    )
     state = session.run(["next_state"], {"image": PALM})[0]
     if state[0] < SURE:  # it follows no hands
         return [nothing]
-    followed = subject(f"{features.name}, followed", image=PALM, state=state)
-    return [followed, subject(f"{features.name}, searched for", image=PALM), nothing]
+    return [
+        subject(f"{features.name}, followed", image=PALM, state=state),
+        subject(f"{features.name}, searched for", image=PALM),
+        subject(f"{features.name}, searched for, close", image=CLOSE),
+        nothing,
+    ]
+
+
+def stream(session: InferenceSession, image: Image) -> Callable[[], Sequence[Any]]:
+    """Return what runs frame after frame, each with the state that the one before it left."""
+    _, state = session.run(None, {"image": image})
+
+    def run() -> Sequence[Any]:
+        nonlocal state
+        features, state = session.run(None, {"image": image, "state": state})
+        return [features, state]
+
+    return run
 
 
 def name_of(file: str, seen: tuple[int, int]) -> str:

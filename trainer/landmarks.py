@@ -8,16 +8,18 @@ Two networks of MediaPipe's, read by `trainer.tflite_file`, with geometry betwee
 A *region* is where to look closely: how sure it is, its middle, the side of its square and which
 way is up, in pixels of the picture. The graph's optional input `state` is the region that the last
 frame's points call for, `next_state` the one for the next frame. While that one still holds what it
-should, the detector, the dearer half, is not run; where it does not, it is, in the same frame. An
-empty state, of zeros, is the default.
+should, the detector, the dearer half, is not run; where it does not, it is, in the same frame, and
+sees the picture in one size after the other until something is found. In a stream that shows
+nobody it sees one size a frame. An empty state, of zeros, is the default.
 
 Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and
 `face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
 instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
-pixels are picked, not interpolated; the palm detector sees 160 pixels, not 192, and the face
-detector 160, not 128, and only as much of a square's black margins as their grid calls for; and a
-likely one is given a close look sooner, because the landmark network judges better. What that moves
-and saves is in docs/decisions/0013-hands.md and 0014-faces.md.
+pixels are picked, not interpolated; the palm detector sees other sizes than a square of 192 pixels,
+the face detector one of 160, not 128, and only as much of a square's black margins as their grid
+calls for; and a likely one is given a close look sooner, because the landmark network judges
+better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md and
+0022-sizes-of-search.md.
 """
 
 from __future__ import annotations
@@ -61,8 +63,11 @@ class Subject:
     detector: str
     looker: str
     """Files of weights."""
-    far: int
-    """Pixels of the longer side of what the detector sees, the whole picture."""
+    far: tuple[int, ...]
+    """Pixels of the shorter side of the whole picture, as the detector sees it: one size after the
+    other, until something is found."""
+    farthest: int
+    """Pixels that its longer side has at the most."""
     darkest: float
     """What black is to the detector; white is 1."""
     places: tuple[tuple[int, int], ...]
@@ -99,7 +104,8 @@ HAND = Subject(
     name="hand",
     detector="palm_lite",
     looker="hand_lite",
-    far=160,
+    far=(128, 84),
+    farthest=256,
     darkest=0.0,
     places=((8, 2), (16, 6)),
     likely=0.15,
@@ -120,7 +126,8 @@ FACE = Subject(
     name="face",
     detector="face_short",
     looker="face_points",
-    far=160,
+    far=(160,),
+    farthest=160,
     darkest=-1.0,
     places=((8, 2), (16, 6)),
     likely=0.3,
@@ -164,11 +171,11 @@ def landmarks(subject: Subject) -> onnx.ModelProto:
     _give(outer, "found", body=turn)
     constants = {
         "state": np.zeros(STATE, np.float32),
-        "turns": np.array(3 if subject.twice else 2),
+        "turns": np.array(1 + len(subject.far) + subject.twice),
         "yes": np.array(True),  # noqa: FBT003
         "first": np.array([0]),
         "nothing": np.zeros(size, np.float32),
-        "nowhere": np.zeros(STATE, np.float32),
+        **_search_constants(subject),
         "sure": np.array([SURE], np.float32),
         "likely": np.array([subject.likely], np.float32),
     }
@@ -213,7 +220,8 @@ def _pixels_along(axis: str, side: str, numbers: str) -> str:
     {numbers} = Min (positive_{axis}, end_{axis})"""
 
 
-# More than one turn: where the last frame's region does not hold what it should, all is searched.
+# More than one turn: where the last frame's region does not hold what it should, all is searched,
+# in one size after the other. `_search_constants` says what a step is.
 _OUTER = """
 outer (uint8[height, width, 3] image, float[6] state)
     => (float[{size}] found, float[6] next_state) {{
@@ -227,22 +235,35 @@ turn (int64 number, bool on, float[n] before, float[6] region)
     => (bool again, float[n] now, float[6] next) {{
     confidence = Gather (region, first)
     followed = GreaterOrEqual (confidence, sure)
+    told_number = Gather (region, fourth)
+    told_step = Abs (told_number)
+    known_step = Less (told_step, lost)
+    some_step = Where (known_step, told_step, fresh)
+    this_step = Where (followed, lost, some_step)
+    step = Cast <to = 7> (this_step)
     place = If (followed)
     chance = Gather (place, first)
     promising = GreaterOrEqual (chance, likely)
-    now, next = If (promising)
-    certainty = Gather (next, first)
-    lost = Less (certainty, sure)
-    lost_there = And (followed, lost)
+    now, seen = If (promising)
+    certainty = Gather (seen, first)
+    held = GreaterOrEqual (certainty, sure)
+    next_step = Gather (step_after, step)
+    missed = Pad (next_step, around_step)
+    next = Where (held, seen, missed)
+    all_sizes = Greater (next_step, one_a_frame)
+    some_left = Or (followed, all_sizes)
+    missed_here = Not (held)
+    goes_on = And (missed_here, some_left)
     {again}
 }}
 """
-_AGAIN = "again = Squeeze (lost_there)"
+_AGAIN = """
+    again = Squeeze (goes_on)
+"""
 _AGAIN_TWICE = """
-    held = Not (lost)
     searched = Not (followed)
-    just_found = And (searched, held)
-    once_more = Or (lost_there, just_found)
+    just_found = And (held, searched)
+    once_more = Or (goes_on, just_found)
     again = Squeeze (once_more)
 """
 _SAME = "same () => (float[6] same) { same = Identity (region) }"
@@ -253,11 +274,17 @@ none () => (float[n] none, float[6] none_next) {
 }
 """
 
-# The whole picture, with black margins up to whole cells of the detector.
+# The whole picture, with black margins up to whole cells of the detector. Without the `Reshape`
+# onnxruntime 1.16 does not see that `far` is one number, and refuses the `Resize`.
 _SEEK = """
 seek () => (float[6] sought) {
+    any_far = Gather (far_at, step)
+    far = Reshape (any_far, alone)
+    shorter = ReduceMin <keepdims = 1> (sides)
     longer = ReduceMax <keepdims = 1> (sides)
-    ratio = Div (far, longer)
+    wished_ratio = Div (far, shorter)
+    most_ratio = Div (farthest, longer)
+    ratio = Min (wished_ratio, most_ratio)
     fitted = Mul (sides, ratio)
     rounded = Round (fitted)
     not_flat = Max (rounded, one)
@@ -441,12 +468,36 @@ def _look_text(subject: Subject) -> str:
     )
 
 
+def _search_constants(subject: Subject) -> Constants:
+    """Return what one turn needs to know of the others.
+
+    Where nothing is followed, a region's side is a step of the search, of n sizes: 0 in a stream's
+    first frame, which tries all, n + 1 to 2n - 1 after the first of them. Later frames try one size
+    each, in turn: 1 to n. So does the one in which what was followed is lost, at 2n.
+    """
+    n = len(subject.far)
+    sizes = [0, *range(n), *range(1, n), 0]
+    to_try = [*range(n + 1, 2 * n), 1]
+    in_turn = [*range(2, n + 1), 1]
+    after = [to_try[0], *in_turn, *to_try[1:], 1]
+    return {
+        "nowhere": np.zeros(STATE, np.float32),
+        "fourth": np.array([3]),
+        "around_step": np.array([3, STATE - 4]),
+        "fresh": np.array([0], np.float32),
+        "one_a_frame": np.array([n], np.float32),
+        "lost": np.array([2 * n], np.float32),
+        "step_after": np.array(after, np.float32),
+        "far_at": np.array([subject.far[size] for size in sizes], np.float32),
+    }
+
+
 def _seek_constants(subject: Subject, numbers: int) -> Constants:
     line = np.zeros(numbers // 2 - 2, np.float32)
     line[list(subject.line)] = -1, 1
     return {
         **_shared(subject),
-        "far": np.array([subject.far], np.float32),
+        "farthest": np.array([subject.farthest], np.float32),
         "cell": np.array(CELL),
         "almost_cell": np.array(CELL - 1),
         "least_cells": np.array(LEAST_CELLS),
@@ -515,7 +566,7 @@ def _anchors(subject: Subject, numbers: int) -> Constants:
     """Return what to add to each box: the place it is about, in pixels, `[rows, columns, ...]`."""
     constants: dict[str, NDArray[Any]] = {}
     for stride, boxes in subject.places:
-        middles = ((np.arange(subject.far // stride) + 0.5) * stride).astype(np.float32)
+        middles = ((np.arange(subject.farthest // stride) + 0.5) * stride).astype(np.float32)
         place = np.stack(np.meshgrid(middles, middles), axis=-1)  # [rows, columns, 2]
         still = np.zeros_like(place)  # width and height
         box = np.concatenate([place, still, *[place] * (numbers // 2 - 2)], axis=-1)

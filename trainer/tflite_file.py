@@ -214,6 +214,10 @@ class _Graph:
         if index not in self.margins:
             return self.name(index)
         inside, margins = self.margins.pop(index)
+        if _adds_blocks_of_channels(margins, self.sides(inside)):
+            copies = np.eye(self.sides(index)[1], self.sides(inside)[1], dtype=np.float16)
+            kernel = self.stored(f"{self.name(index)}.copies", copies[..., None, None])
+            return self.result(index, "Conv", [self.name(inside), kernel])
         widths = self.whole(f"{self.name(index)}.margins", margins)
         return self.result(index, "Pad", [self.name(inside), widths])
 
@@ -340,6 +344,17 @@ def _pad(graph: _Graph, op: _Operator) -> None:
         widths = widths[list(_CHANNELS_FIRST)]
     graph.value(op.inputs[0])  # if that is a PAD as well, it is done now
     graph.margins[op.output] = (op.inputs[0], widths.T.ravel().tolist())
+
+
+def _adds_blocks_of_channels(margins: Sequence[int], sides: Sequence[int]) -> bool:
+    """Say whether a PAD is better done by a convolution that copies.
+
+    onnxruntime keeps pictures in blocks of 16 channels from one convolution to the next, but not
+    past a `Pad`: with it, all that follows in the palm detector takes 1.1 times as long.
+    """
+    channels, more = sides[1], margins[-3]
+    only_these = len(margins) == 8 and not any(margins[:5]) and not any(margins[-2:])
+    return only_these and channels % 16 == more % 16 == 0 and channels + more <= 1024
 
 
 def _resize(graph: _Graph, op: _Operator) -> None:

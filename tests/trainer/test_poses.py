@@ -25,6 +25,8 @@ from trainer.recipe import teach
 
 SIZE = (320, 240)
 SIZES = [(1, 1), (8, 8), (1, 640), (640, 1), (3, 5), (37, 101), (480, 640)]
+CLOSE = cv2.resize(draw("palm", Scene.random(0, SIZE), 0)[60:180, 80:240], SIZE)
+"""A palm that fills the picture, and more."""
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +138,44 @@ def test_a_hand_that_has_gone_leaves_nothing(follow):
     assert after[0] < 0.5
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -1e30])
+def looking_once(step):
+    """Return the state of a stream that showed nobody so far."""
+    return np.array([0, 0, 0, step, 0, 0], np.float32)
+
+
+def test_a_close_hand_is_found_in_the_smaller_size(follow):
+    features, state = follow(CLOSE)
+    assert features[-1] > 0.8
+    in_one_size_only = follow(CLOSE, looking_once(1))
+    assert not in_one_size_only[0].any()
+    found, state_after = follow(CLOSE, in_one_size_only[1])
+    assert away(found, features) < 1e-6
+    assert away(state_after, state) < 1e-6
+
+
+def test_a_stream_that_shows_nobody_is_searched_in_one_size_a_frame(follow):
+    room = draw("background", Scene.random(0, SIZE), 0)
+    _, first = follow(room)
+    steps = []
+    state = first
+    for _ in range(4):
+        steps.append(state[3])
+        _, state = follow(room, state)
+    assert steps == [1, 2, 1, 2]
+    both = seconds(lambda: follow(room))
+    assert seconds(lambda: follow(room, looking_once(1))) < 0.8 * both
+    assert seconds(lambda: follow(room, looking_once(2))) < 0.7 * both
+
+
+def test_a_hand_that_was_lost_is_searched_for_in_one_size_a_frame_too(follow):
+    believed_in_a_corner = np.array([1, 5, 5, 10, 0, -1], np.float32)
+    features, state = follow(CLOSE, believed_in_a_corner)
+    assert not features.any()
+    assert state[3] == 2
+    assert away(follow(CLOSE, state)[0], follow(CLOSE)[0]) < 1e-6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1e30, 0.4])
 def test_a_state_of_nonsense_does_no_harm(follow, value):
     features, _ = follow(palm(), np.full(STATE, value, np.float32))
     assert np.isfinite(features).all()

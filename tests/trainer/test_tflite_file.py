@@ -246,6 +246,20 @@ def test_padding(margins):
     check(toy, output, picture, expected)
 
 
+@pytest.mark.parametrize(
+    ("channels", "more", "kind"),
+    [(16, 32, "Conv"), (16, 3, "Pad"), (3, 16, "Pad"), (16, 1024, "Pad")],
+)
+def test_blocks_of_channels_are_added_by_a_convolution(channels, more, kind):
+    picture, margins = numbers(1, 4, 5, channels), [[0, 0], [0, 0], [0, 0], [0, more]]
+    expected = np.pad(picture, margins)
+    toy = Toy(*picture.shape)
+    output = toy.add(Kind.PAD, [0, toy.constant(margins, np.int32)], expected.shape, "PadOptions")
+    check(toy, output, picture, expected)
+    nodes = read_tflite(toy.file(output), "toy").graph.node
+    assert [node.op_type for node in nodes] == [kind, "Transpose"]
+
+
 @pytest.mark.parametrize("padding", [SAME, VALID])
 def test_padding_goes_into_the_convolution_behind_it(padding):
     picture, filters = numbers(1, 4, 5, 3), numbers(1, 3, 3, 3, seed=1)
