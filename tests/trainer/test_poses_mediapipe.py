@@ -39,7 +39,7 @@ for complexity in (0, 1):
             out[f"{name} {complexity}"] = numpy.reshape(points, (-1, 21, 2))
 numpy.savez(sys.argv[2], **out)
 """
-FULL = replace(HAND, detector="palm_full", looker="hand_full", far=192)
+FULL = replace(HAND, detector="palm_full", looker="hand_full", far=(192,), farthest=192)
 
 
 @pytest.fixture(scope="module")
