@@ -15,10 +15,10 @@ nobody it sees one size a frame. An empty state, of zeros, is the default.
 Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and
 `face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
 instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
-pixels are picked, not interpolated; the palm detector sees other sizes than a square of 192 pixels,
-the face detector one of 160, not 128, and only as much of a square's black margins as their grid
-calls for; and a likely one is given a close look sooner, because the landmark network judges
-better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md and
+pixels are picked and averaged, not interpolated; the palm detector sees other sizes than a square
+of 192 pixels, the face detector one of 160, not 128, and only as much of a square's black margins
+as their grid calls for; and a likely one is given a close look sooner, because the landmark network
+judges better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md and
 0022-sizes-of-search.md.
 """
 
@@ -370,8 +370,10 @@ decode () => (float[6] sought) {{
 }}
 """
 
-# The region's square, upright: for each of its pixels the nearest one of the picture. The region is
-# rounded first: another processor's last bits would pick other pixels, and move points.
+# The region's square, upright: two picks a pixel of the picture, or as many as the network has
+# pixels, and four neighbours averaged. That is as smooth as interpolating, for a quarter of the
+# picking. The region is rounded first: another processor's last bits would pick other pixels, and
+# move points.
 _LOOK = """
 look () => (float[n] told, float[6] next_told) {{
     in_steps = Mul (place, grid)
@@ -382,6 +384,14 @@ look () => (float[n] told, float[6] next_told) {{
     x, y = Split <axis = 0> (centre, halves)
     right_x, right_y = Split <axis = 0> (right, halves)
     down_x, down_y = Split <axis = 0> (down, halves)
+    wished_picks = Mul (side, picks_a_pixel)
+    whole_picks = Ceil (wished_picks)
+    some_picks = Max (whole_picks, one)
+    picks = Min (some_picks, most_picks)
+    end_of_picks = Cast <to = 7> (picks)
+    counted = Slice (corners, origin, end_of_picks)
+    shares = Div (counted, picks)
+    steps = Sub (shares, half)
     reach = Mul (steps, side)
     height, width = Split <axis = 0> (sides, halves)
     {columns}
@@ -393,7 +403,9 @@ look () => (float[n] told, float[6] next_told) {{
     channels_first = Transpose <perm = [2, 0, 1]> (picked)
     bytes = Cast <to = 1> (channels_first)
     lit = Mul (bytes, light)
-    input = Unsqueeze (lit, origin)
+    sharp = Unsqueeze (lit, origin)
+    cut_out = AveragePool <kernel_shape = [2, 2], pads = [0, 0, 1, 1]> (sharp)
+    input = Resize <mode = "linear"> (cut_out, , , input_size)
 }}
 """.format(
     upright=upright("up"),
@@ -533,7 +545,10 @@ def _look_constants(subject: Subject) -> Constants:
         "halves": np.array([1, 1]),
         "two_rows": np.array([2, 2]),
         "quarter": QUARTER,
-        "steps": ((np.arange(subject.near) + 0.5) / subject.near - 0.5).astype(np.float32),
+        "picks_a_pixel": np.float32(2),
+        "corners": np.arange(subject.near, dtype=np.float32),  # four around each middle
+        "most_picks": np.array([subject.near], np.float32),
+        "input_size": np.array([1, 3, subject.near, subject.near]),
         "zero": np.array(0, np.int32),
         "one_pixel": np.array(1, np.int32),
         "pixel_rows": np.array([-1, 3]),
