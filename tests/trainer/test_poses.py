@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 import cv2
@@ -11,6 +12,7 @@ import PIL.Image
 import pytest
 from matplotlib.cbook import get_sample_data
 
+import trainer.export
 import trainer.learn
 from edge.classifier import Classifier, open_session
 from edge.frame import Frame
@@ -200,6 +202,31 @@ def test_a_model_with_hands_follows_them_and_can_be_run_without(
     assert classifier.run(image)[0].tolist() == first.probabilities.tolist()
     nobody = draw("background", Scene.random(9, SIZE), 0)
     assert classifier.run(nobody)[1] > NOTHING / 2 > card.thresholds.novelty
+
+
+@pytest.mark.usefixtures("hands", "quick")
+def test_a_picture_that_other_processors_may_see_otherwise_is_no_golden_frame(
+    hand, make_data, tmp_path, monkeypatch
+):
+    root = make_data(labels=("fist", "palm"), sessions=2, pictures=3, size=SIZE)
+    taught = teach(read_dataset(root), hand, hidden=8)
+    usual = export(taught, tmp_path / "usual.onnx").golden
+    asked = []
+
+    class Shaky:
+        def __init__(self, model):
+            self.session = plain(model)
+
+        def run(self, outputs, feed):
+            asked.append(feed["image"])
+            (probabilities,) = self.session.run(outputs, feed)
+            return [probabilities + 0.001 * (len(asked) == 1)]
+
+    plain = trainer.export._unoptimised
+    monkeypatch.setattr(trainer.export, "_unoptimised", Shaky)
+    fist, palm = export(taught, tmp_path / "other.onnx").golden
+    assert fist.sha256 == hashlib.sha256(asked[1].tobytes()).hexdigest() != usual[0].sha256
+    assert palm == usual[1]
 
 
 def test_where_no_hand_is_found_the_rest_of_the_picture_counts(hands):
