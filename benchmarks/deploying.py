@@ -236,6 +236,9 @@ def many(number: int, hosts: int) -> None:
                 f"`ssh HOST true`, {hosts} at once": lambda: all_at_once(
                     lambda pi: laptop.ssh(pi.name, "true"), pis
                 ),
+                f"`ssh HOST python3 -c ''`, {hosts} at once": lambda: all_at_once(
+                    lambda pi: laptop.ssh(pi.name, "python3 -I -S -c ''"), pis
+                ),
             }
             table("nothing to do", turns(number, nothing), "1 host")
 

@@ -8,9 +8,9 @@ Two networks of MediaPipe's, read by `trainer.tflite_file`, with geometry betwee
 A *region* is where to look closely: how sure it is, its middle, the side of its square and which
 way is up, in pixels of the picture. The graph's optional input `state` is the region that the last
 frame's points call for, `next_state` the one for the next frame. While that one still holds what it
-should, the detector, the dearer half, is not run; where it does not, it is, in the same frame, and
-sees the picture in one size after the other until something is found. In a stream that shows
-nobody it sees one size a frame. An empty state, of zeros, is the default.
+should, the detector, the dearer half, is not run; where it does not, it is, in the same frame. A
+picture by itself it sees in one size after the other until something is found; of a stream's frames
+after the first, each in one size. An empty state, of zeros, is the default.
 
 Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and
 `face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
@@ -221,7 +221,7 @@ def _pixels_along(axis: str, side: str, numbers: str) -> str:
 
 
 # More than one turn: where the last frame's region does not hold what it should, all is searched,
-# in one size after the other. `_search_constants` says what a step is.
+# and a first frame in one size after the other. `_search_constants` says what a step is.
 _OUTER = """
 outer (uint8[height, width, 3] image, float[6] state)
     => (float[{size}] found, float[6] next_state) {{
