@@ -7,10 +7,14 @@ whatever waits here waits in gevent's way.
 
 from __future__ import annotations
 
+import subprocess
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gevent import monkey
 from gevent import subprocess as cooperative
+from gevent.threadpool import ThreadPool
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.exceptions import ConnectError, InventoryError
 from pyinfra.api.util import get_file_io
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 3600.0
 """Seconds for one command: a Pi Zero installs packages for minutes."""
+AT_ONCE = 64
+"""Connections that wait in threads."""
 CONTROL = ("_get_pty", "_timeout", "_stdin", "_success_exit_codes")
 """What pyinfra tells a connector besides how a command is built."""
 
@@ -64,7 +70,7 @@ class OpensshConnector(BaseConnector):
             self._ssh = Host(
                 self.data["openssh_host"] or self.host.name.removeprefix("@openssh/"),
                 config=Path(config) if config else None,
-                run_process=cooperative.run,
+                run_process=_run_process,
             )
             if not self.data["openssh_lazy"]:
                 self._ssh.run(["true"])
@@ -154,3 +160,21 @@ class OpensshConnector(BaseConnector):
             self.host.connector_data["problem"] = problem
             raise OSError(str(problem)) from problem
         return done.returncode, done.stdout, done.stderr
+
+
+def _run_process(words: list[str], **how: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a process; meanwhile other greenlets run.
+
+    gevent's own forks this whole process each time, which for 50 hosts took a third of a push;
+    Python's, in a thread, does not. Where `pyinfra` has put gevent's in its place, that is it.
+    """
+    if monkey.is_module_patched("subprocess"):
+        done: subprocess.CompletedProcess[bytes] = cooperative.run(words, **how)
+    else:
+        done = _threads().apply(subprocess.run, (words,), how)
+    return done
+
+
+@cache
+def _threads() -> ThreadPool:
+    return ThreadPool(AT_ONCE)
