@@ -45,6 +45,7 @@ GOLDEN_FRAMES = 8
 GOLDEN_SIZE = (128, 96)
 """Width and height of a drawn one, where no picture was kept."""
 GOLDEN_TRIES = 8
+"""Pictures of a label that are looked at for one that is `_steady`."""
 STEADY = 1e-4
 """Of probabilities: no farther apart in two arithmetics, a tenth of what the Pi lets pass."""
 COMPARED = 32
@@ -72,8 +73,10 @@ def export(taught: Taught, path: Path) -> Card:
     """
     model = _merge(taught)
     labels = taught.described.dataset.labels
-    whole = [_picture(taught, label) for label in labels[:COMPARED]]
-    images = _golden(model, taught, labels[:GOLDEN_FRAMES])
+    whole = [next(_pictures(taught, label)) for label in labels[:COMPARED]]
+    images = [_shrink(image) for image in whole[:GOLDEN_FRAMES]]
+    if taught.features.state:
+        images = _steady(model, taught, images)
     results = _agree(model, taught, [*images, *whole])
     card = _card(taught, images, results[: len(images)])
     _attach(model, {CARD_KEY: write_card(card), GOLDEN_KEY: pack_golden(images)})
@@ -173,16 +176,12 @@ def _agree(
         return list(pool.map(one, images))
 
 
-def _golden(model: onnx.ModelProto, taught: Taught, labels: list[str]) -> list[Image]:
-    """Return a small picture of each label, one that other processors see as this one does.
+def _steady(model: onnx.ModelProto, taught: Taught, images: list[Image]) -> list[Image]:
+    """Return golden frames that other processors see as this one does: these, or later pictures.
 
     Where a region lies between two places of the grid that it is rounded to, last bits decide, and
     points move: of a hand in one picture in a thousand. That would be no broken model.
     """
-    small = [(_shrink(image) for image in _pictures(taught, label)) for label in labels]
-    first = [next(images) for images in small]
-    if not taught.features.state:
-        return first
     ours = open_session(model.SerializeToString(), "the exported model")
     another = _unoptimised(model)
 
@@ -190,10 +189,11 @@ def _golden(model: onnx.ModelProto, taught: Taught, labels: list[str]) -> list[I
         asked = ["probabilities"], {"image": image}
         return bool(np.abs(ours.run(*asked)[0] - another.run(*asked)[0]).max() < STEADY)
 
-    return [
-        next(filter(steady, chain([one], islice(others, GOLDEN_TRIES - 1))), one)
-        for one, others in zip(first, small, strict=True)
-    ]
+    def choose(label: str, first: Image) -> Image:
+        others = map(_shrink, islice(_pictures(taught, label), 1, GOLDEN_TRIES))
+        return next(filter(steady, chain([first], others)), first)
+
+    return list(map(choose, taught.described.dataset.labels, images))
 
 
 def _unoptimised(model: onnx.ModelProto) -> InferenceSession:
@@ -206,11 +206,6 @@ def _unoptimised(model: onnx.ModelProto) -> InferenceSession:
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def _picture(taught: Taught, label: str) -> Image:
-    """Return a picture of a label, uint8 `[height, width, 3]`."""
-    return next(_pictures(taught, label))
 
 
 def _pictures(taught: Taught, label: str) -> Iterator[Image]:

@@ -15,11 +15,11 @@ after the first, each in one size. An empty state, of zeros, is the default.
 Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and
 `face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
 instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
-pixels are picked and averaged, not interpolated; the palm detector sees other sizes than a square
-of 192 pixels, the face detector one of 160, not 128, and only as much of a square's black margins
-as their grid calls for; and a likely one is given a close look sooner, because the landmark network
-judges better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md and
-0022-sizes-of-search.md.
+pixels are picked, not interpolated, a hand's then averaged; the palm detector sees other sizes than
+a square of 192 pixels, the face detector one of 160, not 128, and only as much of a square's black
+margins as their grid calls for; and a likely one is given a close look sooner, because the landmark
+network judges better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md
+and 0022-sizes-of-search.md.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ class Subject:
     """The middle of these points and the middle of those: the next region's direction."""
     follow_grow: float
     follow_lift: float
+    smooth: bool = False
+    """Whether the picked pixels are averaged: a small one is magnified without corners."""
     twice: bool = False
     """Whether what was just found is looked at again, in the region that its points call for. So a
     picture by itself says what one in a row of frames does."""
@@ -121,6 +123,7 @@ HAND = Subject(
     follow_line=((0,), (5, 13, 9, 9)),
     follow_grow=2.0,
     follow_lift=0.1,
+    smooth=True,
 )
 FACE = Subject(
     name="face",
@@ -163,7 +166,7 @@ def landmarks(subject: Subject) -> onnx.ModelProto:
     size = sum(sizes) + 2 + 3
     numbers = boxes[0] // boxes[1]  # of a box and its keypoints
     seek = _graph(_SEEK, detector, _decode_text(subject), _seek_constants(subject, numbers))
-    look = _graph(_LOOK, looker, _look_text(subject), _look_constants(subject))
+    look = _graph(_cut_text(subject), looker, _read_text(subject), _look_constants(subject))
     turn = parser.parse_graph(_TURN.format(again=_AGAIN_TWICE if subject.twice else _AGAIN))
     _give(turn, "place", then_branch=parser.parse_graph(_SAME), else_branch=seek)
     _give(turn, "now", then_branch=look, else_branch=parser.parse_graph(_NOTHING))
@@ -257,9 +260,7 @@ turn (int64 number, bool on, float[n] before, float[6] region)
     {again}
 }}
 """
-_AGAIN = """
-    again = Squeeze (goes_on)
-"""
+_AGAIN = "again = Squeeze (goes_on)"
 _AGAIN_TWICE = """
     searched = Not (followed)
     just_found = And (held, searched)
@@ -370,10 +371,8 @@ decode () => (float[6] sought) {{
 }}
 """
 
-# The region's square, upright: two picks a pixel of the picture, or as many as the network has
-# pixels, and four neighbours averaged. That is as smooth as interpolating, for a quarter of the
-# picking. The region is rounded first: another processor's last bits would pick other pixels, and
-# move points.
+# The region's square, upright: for each of its pixels the nearest one of the picture. The region is
+# rounded first: another processor's last bits would pick other pixels, and move points.
 _LOOK = """
 look () => (float[n] told, float[6] next_told) {{
     in_steps = Mul (place, grid)
@@ -384,14 +383,7 @@ look () => (float[n] told, float[6] next_told) {{
     x, y = Split <axis = 0> (centre, halves)
     right_x, right_y = Split <axis = 0> (right, halves)
     down_x, down_y = Split <axis = 0> (down, halves)
-    wished_picks = Mul (side, picks_a_pixel)
-    whole_picks = Ceil (wished_picks)
-    some_picks = Max (whole_picks, one)
-    picks = Min (some_picks, most_picks)
-    end_of_picks = Cast <to = 7> (picks)
-    counted = Slice (corners, origin, end_of_picks)
-    shares = Div (counted, picks)
-    steps = Sub (shares, half)
+    {picks}
     reach = Mul (steps, side)
     height, width = Split <axis = 0> (sides, halves)
     {columns}
@@ -404,14 +396,26 @@ look () => (float[n] told, float[6] next_told) {{
     bytes = Cast <to = 1> (channels_first)
     lit = Mul (bytes, light)
     sharp = Unsqueeze (lit, origin)
-    cut_out = AveragePool <kernel_shape = [2, 2], pads = [0, 0, 1, 1]> (sharp)
-    input = Resize <mode = "linear"> (cut_out, , , input_size)
+    {cut_out}
 }}
-""".format(
-    upright=upright("up"),
-    columns=_pixels_along("x", "width", "columns"),
-    lines=_pixels_along("y", "height", "lines"),
-)
+"""
+_SHARP = "input = Identity (sharp)"
+# Two picks a pixel of the picture, or as many as the network has pixels, and four neighbours
+# averaged. That is as smooth as interpolating, for a quarter of the picking.
+_PICKS = """
+    wished_picks = Mul (side, picks_a_pixel)
+    whole_picks = Ceil (wished_picks)
+    some_picks = Max (whole_picks, one)
+    picks = Min (some_picks, most_picks)
+    end_of_picks = Cast <to = 7> (picks)
+    counted = Slice (corners, origin, end_of_picks)
+    shares = Div (counted, picks)
+    steps = Sub (shares, half)
+"""
+_SMOOTH = """
+    averaged = AveragePool <kernel_shape = [2, 2], pads = [0, 0, 1, 1]> (sharp)
+    input = Resize <mode = "linear"> (averaged, , , input_size)
+"""
 # What the landmark network says, and where to look in the next frame.
 _READ = """
 read () => (float[n] told, float[6] next_told) {{
@@ -469,7 +473,17 @@ def _decode_text(subject: Subject) -> str:
     )
 
 
-def _look_text(subject: Subject) -> str:
+def _cut_text(subject: Subject) -> str:
+    return _LOOK.format(
+        upright=upright("up"),
+        columns=_pixels_along("x", "width", "columns"),
+        lines=_pixels_along("y", "height", "lines"),
+        picks=_PICKS if subject.smooth else "",
+        cut_out=_SMOOTH if subject.smooth else _SHARP,
+    )
+
+
+def _read_text(subject: Subject) -> str:
     others = [name for name in subject.outputs if name not in {"points", "certain"}]
     return _READ.format(
         direction=_direction("follow_line", "xy", "new_up"),
@@ -545,10 +559,7 @@ def _look_constants(subject: Subject) -> Constants:
         "halves": np.array([1, 1]),
         "two_rows": np.array([2, 2]),
         "quarter": QUARTER,
-        "picks_a_pixel": np.float32(2),
-        "corners": np.arange(subject.near, dtype=np.float32),  # four around each middle
-        "most_picks": np.array([subject.near], np.float32),
-        "input_size": np.array([1, 3, subject.near, subject.near]),
+        **_pick_constants(subject),
         "zero": np.array(0, np.int32),
         "one_pixel": np.array(1, np.int32),
         "pixel_rows": np.array([-1, 3]),
@@ -561,6 +572,18 @@ def _look_constants(subject: Subject) -> Constants:
         "followed_points": np.array(subject.followed),
         "follow_lift": np.array([0, subject.follow_lift], np.float32),
         "follow_grow": np.float32(subject.follow_grow),
+    }
+
+
+def _pick_constants(subject: Subject) -> Constants:
+    near = subject.near
+    if not subject.smooth:
+        return {"steps": ((np.arange(near) + 0.5) / near - 0.5).astype(np.float32)}
+    return {
+        "picks_a_pixel": np.float32(2),
+        "corners": np.arange(near, dtype=np.float32),  # four around each middle
+        "most_picks": np.array([near], np.float32),
+        "input_size": np.array([1, 3, near, near]),
     }
 
 
