@@ -189,25 +189,22 @@ def in_onnxruntime(features: Features) -> list[Subject]:
     """Return features once, or, if they follow something, once for each thing that can happen."""
     session = open_session(features.model.SerializeToString(), features.name)
 
-    def subject(name: str, **feed: Image | NDArray[np.float32]) -> Subject:
-        run = partial(session.run, None, feed)
+    def subject(name: str, run: Callable[[], Sequence[Any]]) -> Subject:
         return Subject(name, "onnxruntime", run, features.file_size / 1000)
 
+    def one(**feed: Image | NDArray[np.float32]) -> Callable[[], Sequence[Any]]:
+        return partial(session.run, None, feed)
+
     if not features.state:
-        return [subject(features.name, image=PALM)]
-    nothing = Subject(
-        f"{features.name}, nothing there",
-        "onnxruntime",
-        stream(session, ROOM),
-        features.file_size / 1000,
-    )
+        return [subject(features.name, one(image=PALM))]
+    nothing = subject(f"{features.name}, nothing there", stream(session, ROOM))
     state = session.run(["next_state"], {"image": PALM})[0]
     if state[0] < SURE:  # it follows no hands
         return [nothing]
     return [
-        subject(f"{features.name}, followed", image=PALM, state=state),
-        subject(f"{features.name}, searched for", image=PALM),
-        subject(f"{features.name}, searched for, close", image=CLOSE),
+        subject(f"{features.name}, followed", one(image=PALM, state=state)),
+        subject(f"{features.name}, searched for", one(image=PALM)),
+        subject(f"{features.name}, searched for, close", one(image=CLOSE)),
         nothing,
     ]
 
