@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 STANDIN = Path(__file__).parents[1] / "tests" / "deploy" / "standin_systemd.py"
 SBIN = "/usr/sbin:/usr/local/sbin"
 SYSTEMCTL = """#!/bin/sh
-case "$2" in --property=LoadState,ActiveState*) ;; *) exec {python} {standin}/systemctl "$@" ;; esac
+case "$2" in
+  --property=LoadState,ActiveState*) ;;
+  *) exec {python} -I -S {standin}/systemctl "$@" ;;
+esac
 shift 2
 again=
 for unit; do

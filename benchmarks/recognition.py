@@ -4,10 +4,11 @@
                                             [--seeds 2] [--no-auto]
 
 FOLDER holds sets, each `<set>/<label>/<session>/<picture>`. Of each set, half of the sessions are
-learned from, at most so many pictures a label, and the other half is tested on; another half for
-each seed. A set in which a label has one session only is left out: there is nothing else to test
-on. Three Markdown tables come out: accuracy by set, accuracy by number of pictures, and how many
-unknown things are called a gesture.
+learned from, at most so many pictures a label, and the other half is tested on; the other way round
+for the next seed, then other halves. A set in which a label has one session only is left out: there
+is nothing else to test on. Three Markdown tables come out: accuracy by set, accuracy by number of
+pictures, and how many unknown things are called a gesture, each label in turn being left out of
+what is learned.
 
 `recipe` is the usual one: a frozen pretrained network at 224 x 224, its 1280 numbers, 100 hidden
 units, Adam, 50 epochs, batches of 16, no augmentation. Its MobileNetV2's weights are in no package
@@ -19,7 +20,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,7 +95,9 @@ def divide(
         if min(len(found) for found in dataset.sessions().values()) < 2 or len(dataset.labels) < 2:
             continue
         for seed in range(options.seeds):
-            learn_from, test_on = split(dataset, share=0.5, seed=seed)
+            learn_from, test_on = split(dataset, share=0.5, seed=seed // 2)
+            if seed % 2:
+                learn_from, test_on = test_on, learn_from
             shown = some(dataset, learn_from, max(options.pictures), seed)
             tests = some(dataset, test_on, TESTED, seed)
             taught = describe(shown, everything, copies=COPIES, scraps=SCRAPS, cache=cache)
@@ -144,30 +146,34 @@ def empty_rooms(folder: Path, kinds: list[Features]) -> list[np.ndarray]:
 def unknown(
     halves: list[Half], kinds: list[Features], pictures: int, empty: list[np.ndarray]
 ) -> None:
-    """Count what is called a gesture of empty rooms, of the other sets, and of a label left out."""
+    """Count what is called a gesture of empty rooms, of other sets, and of each label left out."""
     print(f"\n| unknown called a gesture, {KEPT:.0%} of true ones kept ", end="")
     print("| empty rooms | other sets | gesture left out |\n| --- | ---: | ---: | ---: |")
     for kind, rooms in zip(kinds, empty, strict=True):
-        nobody, others, gestures = [], [], []
+        sets = []
         for half in (half for half in halves if half.seed == 0):
+            others = [one.unseen.only(kind) for one in halves if one.seed == 0 and one is not half]
+            elsewhere = np.concatenate([other.rows[:, 0] for other in others] or [rooms[:0]])
             names = half.taught.dataset.labels
-            left = names[len(names) // 2]
-            keep = some_rows(half.taught.dataset, pictures, 0)
-            shown = [half.taught.dataset.pictures[index].label for index in keep]
-            keep = keep[[label != left for label in shown]]
-            own = take(half.taught, keep).only(kind)
-            learned = learn(own, np.arange(len(own.rows)), hidden=64, seed=0)
-            rows = half.unseen.only(kind).rows[:, 0]
-            stranger = half.unseen.targets == names.index(left)
-            limit = np.quantile(learned.novelty(rows[~stranger]), KEPT)
-            gestures.append(float((learned.novelty(rows[stranger]) <= limit).mean()))
-            nobody.append(float((learned.novelty(rooms) <= limit).mean()) if len(rooms) else np.nan)
-            for other in halves:
-                if other.name != half.name and other.seed == 0:
-                    strange = learned.novelty(other.unseen.only(kind).rows[:, 0])
-                    others.append(float((strange <= limit).mean()))
-        row = [f"{mean(part):.2f}" if part else "-" for part in (nobody, others, gestures)]
+            every = [left_out(half, name, kind, pictures, (rooms, elsewhere)) for name in names]
+            sets.append(np.mean(every, axis=0))
+        row = ["-" if np.isnan(share) else f"{share:.2f}" for share in np.mean(sets, axis=0)]
         print(f"| {kind.name} | {' | '.join(row)} |", flush=True)
+
+
+def left_out(
+    half: Half, left: str, kind: Features, pictures: int, strange: tuple[np.ndarray, ...]
+) -> list[float]:
+    """Learn all labels but one; return the shares called a gesture: of `strange`, of that label."""
+    keep = some_rows(half.taught.dataset, pictures, 0)
+    shown = [half.taught.dataset.pictures[index].label for index in keep]
+    own = take(half.taught, keep[[label != left for label in shown]]).only(kind)
+    learned = learn(own, np.arange(len(own.rows)), hidden=64, seed=0)
+    rows = half.unseen.only(kind).rows[:, 0]
+    stranger = half.unseen.targets == half.taught.dataset.labels.index(left)
+    limit = np.quantile(learned.novelty(rows[~stranger]), KEPT)
+    every = (*strange, rows[stranger])
+    return [float((learned.novelty(x) <= limit).mean()) if len(x) else np.nan for x in every]
 
 
 def show(

@@ -21,7 +21,9 @@ def split(dataset: Dataset, *, share: float = 0.25, seed: int = 0) -> tuple[list
     """Divide pictures into training and validation, a session wholly on one side.
 
     A session that several labels share by name is one recording, and stays together. Every label
-    keeps a session to train on, so a label with just one has no pictures for validation.
+    keeps a session to train on, so a label with just one has no pictures for validation. Sessions
+    come at random, but one that would take a label's share further from what it should be, as a
+    very large one may, stays in training as long as there are others.
 
     Args:
         dataset: the pictures.
@@ -32,21 +34,30 @@ def split(dataset: Dataset, *, share: float = 0.25, seed: int = 0) -> tuple[list
         Indices into `dataset.pictures`: training, validation (perhaps empty).
     """
     members = _members(dataset)
-    total = dataset.counts()
+    aim = {label: share * count for label, count in dataset.counts().items()}
     left = {label: len(sessions) for label, sessions in dataset.sessions().items()}
-    held = dict.fromkeys(total, 0)
+    held = dict.fromkeys(aim, 0)
+
+    def nearer(labels: Counter[str]) -> bool:
+        """Say whether its labels, all in all, would come nearer to their shares."""
+        before = sum(abs(held[label] / aim[label] - 1) for label in labels)
+        return sum(abs((held[x] + count) / aim[x] - 1) for x, count in labels.items()) < before
+
+    def missing(labels: Counter[str]) -> bool:
+        return not all(held[label] for label in labels)
+
     chosen: set[str] = set()
     sessions = sorted(members, key=natural_key)
-    for index in np.random.default_rng(seed).permutation(len(sessions)):
-        session = sessions[index]
-        labels = members[session]
-        spare = all(left[label] > 1 for label in labels)
-        wanted = any(held[label] < share * total[label] for label in labels)
-        if spare and wanted:
-            chosen.add(session)
-            for label, count in labels.items():
-                left[label] -= 1
-                held[label] += count
+    order = [sessions[index] for index in np.random.default_rng(seed).permutation(len(sessions))]
+    for wanted in (nearer, missing) if share > 0 else ():
+        for session in order:
+            labels = members[session]
+            spare = all(left[label] > 1 for label in labels)
+            if session not in chosen and spare and wanted(labels):
+                chosen.add(session)
+                for label, count in labels.items():
+                    left[label] -= 1
+                    held[label] += count
     train = [i for i, picture in enumerate(dataset.pictures) if picture.session not in chosen]
     validation = [i for i, picture in enumerate(dataset.pictures) if picture.session in chosen]
     return train, validation

@@ -265,6 +265,16 @@ def test_the_share_is_about_what_was_asked_for():
     assert split(dataset, share=0)[1] == []
 
 
+@given(st.integers(1, 60), SEEDS)
+def test_a_large_session_takes_the_share_no_further_off_than_half_of_itself(large, seed):
+    pictures = [
+        Picture(Path(f"{s}/{i}.jpg"), "a", str(s))
+        for s, number in enumerate([large, *[2] * 30]) for i in range(number)
+    ]  # fmt: skip
+    _, held_out = split(Dataset(Path(), pictures), share=0.5, seed=seed)
+    assert abs(len(held_out) - len(pictures) / 2) <= max(large, 2) / 2
+
+
 def test_another_seed_holds_out_other_sessions():
     pictures = [Picture(Path(f"{s}.jpg"), label, str(s)) for s in range(30) for label in "ab"]
     dataset = Dataset(Path(), pictures)
