@@ -95,11 +95,11 @@ class Scene:
     @property
     def nothing(self) -> list[Said]:
         """Things in none of whose views the model takes them for a gesture."""
-        return [
-            said
-            for said in [*self.rooms, *self.office]
-            if not any(self.takes(*view) for view in said[:MOVING])
-        ]
+        return [said for said in [*self.rooms, *self.office] if not self.mistakes(said)]
+
+    def mistakes(self, said: Said) -> bool:
+        """Return whether a thing is taken for a gesture in any of its views."""
+        return any(self.takes(*view) for view in said[:MOVING])
 
     def takes(self, probabilities: np.ndarray, novelty: float) -> bool:
         """Return whether a picture alone is surely enough a gesture, as far as the card goes."""
@@ -511,14 +511,15 @@ def main() -> None:
         studio = Studio(make_features(options.features), cache, empty, Path(work))
         found = list(scenes(studio, options.folder))
     for choosing, scene in found:
-        taken = [
-            sum(any(scene.takes(*view) for view in said[:MOVING]) for said in things)
+        rooms, office = (
+            [number for number, said in enumerate(things) if scene.mistakes(said)]
             for things in (scene.rooms, scene.office)
-        ]
+        )
+        names = f" ({', '.join(empty[number].name for number in office)})" if office else ""
         print(
             f"{scene.name}, {'to choose' if choosing else 'reported'}: {len(scene.labels)} labels, "
-            f"{len(scene.gestures)} recordings; taken for a gesture: {taken[0]} of "
-            f"{len(scene.rooms)} rooms, {taken[1]} of {len(scene.office)} of the office"
+            f"{len(scene.gestures)} recordings; taken for a gesture: {len(rooms)} of "
+            f"{len(scene.rooms)} rooms, {len(office)} of {len(scene.office)} of the office{names}"
         )
     chosen = choose([scene for choosing, scene in found if choosing], options)
     report([scene for choosing, scene in found if not choosing], chosen, options)

@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_limits
 from edge.pictures import read_picture
 from trainer.backbone import backbone
 from trainer.cache import FeatureCache, cache_folder
+from trainer.calibrate import KEPT, novelty_limit
 from trainer.choose import choose
 from trainer.dataset import Dataset, read_dataset
 from trainer.describe import Described, describe
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
 
 TESTED = 60
 """Pictures of a label to test on, at most: more change a figure little and take long."""
-KEPT = 0.95
-"""Share of the true gestures that the limit of novelty lets through, when unknown ones are counted:
-the limit is set on the tested known pictures, so this compares features and not thresholds."""
 
 
 @dataclass
@@ -146,7 +144,10 @@ def empty_rooms(folder: Path, kinds: list[Features]) -> list[np.ndarray]:
 def unknown(
     halves: list[Half], kinds: list[Features], pictures: int, empty: list[np.ndarray]
 ) -> None:
-    """Count what is called a gesture of empty rooms, of other sets, and of each label left out."""
+    """Count what is called a gesture of empty rooms, of other sets, and of each label left out.
+
+    The limit of novelty is set on the tested known pictures: features are compared, not thresholds.
+    """
     print(f"\n| unknown called a gesture, {KEPT:.0%} of true ones kept ", end="")
     print("| empty rooms | other sets | gesture left out |\n| --- | ---: | ---: | ---: |")
     for kind, rooms in zip(kinds, empty, strict=True):
@@ -171,7 +172,7 @@ def left_out(
     learned = learn(own, np.arange(len(own.rows)), hidden=64, seed=0)
     rows = half.unseen.only(kind).rows[:, 0]
     stranger = half.unseen.targets == half.taught.dataset.labels.index(left)
-    limit = np.quantile(learned.novelty(rows[~stranger]), KEPT)
+    limit = novelty_limit(learned.novelty(rows[~stranger]))
     every = (*strange, rows[stranger])
     return [float((learned.novelty(x) <= limit).mean()) if len(x) else np.nan for x in every]
 

@@ -113,9 +113,9 @@ def pick_thresholds(
             their labels, and how strange they were found, `[k]`; None where there are none.
         background: index of the label that never triggers anything, if there is one.
     """
-    enter, strange = 0.6, 1.5 * _most(novelty, STRANGE)
+    enter, strange = 0.6, 1.5 * novelty_limit(novelty, STRANGE)
     if held_out is not None:
-        strange = _most(held_out[2], KEPT)
+        strange = novelty_limit(held_out[2], KEPT)
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
         enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, 0.5, 0.7))
@@ -136,7 +136,7 @@ def pick_thresholds(
     )
 
 
-def _most(novelty: Array, share: float) -> float:
+def novelty_limit(novelty: Array, share: float = KEPT) -> float:
     """Return what that share of pictures stays below, of those in which something was found."""
     found = novelty[novelty < NOTHING]
     return float(np.quantile(found, share)) if len(found) else 1.0
