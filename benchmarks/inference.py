@@ -37,7 +37,8 @@ from edge.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, Features, make_features
 from trainer.graphs import make_model
-from trainer.landmarks import HAND, SURE, read_network
+from trainer.landmarks import SURE, read_network
+from trainer.subjects import HAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -24,7 +24,6 @@ and 0022-sizes-of-search.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trainer.graphs import Constants
+    from trainer.subjects import Subject
 
 STATE = 6
 """Numbers of a state: confidence, x, y, side, and the x and y of where up is."""
@@ -52,102 +52,6 @@ LEAST_CELLS = 4
 """Of either side: with less black around it, a close hand in a wide picture is found less often."""
 SURE = 0.5
 """Confidence of the landmark network from which on its points are believed, as in MediaPipe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is looked for, and how MediaPipe's networks look for it."""
-
-    name: str
-    """As `trainer features fetch` calls the weights."""
-    detector: str
-    looker: str
-    """Files of weights."""
-    far: tuple[int, ...]
-    """Pixels of the shorter side of the whole picture, as the detector sees it: one size after the
-    other, until something is found."""
-    farthest: int
-    """Pixels that its longer side has at the most."""
-    darkest: float
-    """What black is to the detector; white is 1."""
-    places: tuple[tuple[int, int], ...]
-    """Pixels between two places that it looks at, and boxes a place."""
-    likely: float
-    """Confidence of the detector from which on a closer look is taken."""
-    line: tuple[int, int]
-    """Two of the keypoints that come with a box; the line through them tells the direction."""
-    upright: bool
-    """Whether that line points up; else it points right."""
-    grow: float
-    """The region's side, in sides of the box."""
-    lift: float
-    """How far above the box's middle the region's is, in heights of the box."""
-    near: int
-    """Pixels of the square that the landmark network sees, the region."""
-    outputs: tuple[str, ...]
-    """Of the landmark network: `points` and `certain`, and what else there is, in its order."""
-    points: int
-    logit: bool
-    """Whether `certain` is a logit; else it is a probability."""
-    followed: tuple[int, ...]
-    """Points that the next region is drawn around."""
-    follow_line: tuple[tuple[int, ...], tuple[int, ...]]
-    """The middle of these points and the middle of those: the next region's direction."""
-    follow_grow: float
-    follow_lift: float
-    smooth: bool = False
-    """Whether the picked pixels are averaged: a small one is magnified without corners."""
-    twice: bool = False
-    """Whether what was just found is looked at again, in the region that its points call for. So a
-    picture by itself says what one in a row of frames does."""
-
-
-HAND = Subject(
-    name="hand",
-    detector="palm_lite",
-    looker="hand_lite",
-    far=(128, 84),
-    farthest=256,
-    darkest=0.0,
-    places=((8, 2), (16, 6)),
-    likely=0.15,
-    line=(0, 2),  # wrist, root of the middle finger
-    upright=True,
-    grow=2.6,
-    lift=0.5,
-    near=224,
-    outputs=("points", "certain", "handed", "world"),
-    points=21,
-    logit=False,
-    followed=(0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18),
-    follow_line=((0,), (5, 13, 9, 9)),
-    follow_grow=2.0,
-    follow_lift=0.1,
-    smooth=True,
-)
-FACE = Subject(
-    name="face",
-    detector="face_short",
-    looker="face_points",
-    far=(160,),
-    farthest=160,
-    darkest=-1.0,
-    places=((8, 2), (16, 6)),
-    likely=0.3,
-    line=(0, 1),  # the eyes, from left to right in the picture
-    upright=False,
-    grow=1.5,
-    lift=0.0,
-    near=192,
-    outputs=("points", "certain"),
-    points=468,
-    logit=True,
-    followed=tuple(range(468)),
-    follow_line=((33,), (263,)),  # outer corners of the eyes
-    follow_grow=1.5,
-    follow_lift=0.0,
-    twice=True,
-)
 
 
 def landmarks(subject: Subject) -> onnx.ModelProto:

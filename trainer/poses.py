@@ -21,7 +21,8 @@ import onnx
 from onnx import helper
 
 from trainer.graphs import make_model, parse_model, rename
-from trainer.landmarks import FACE, HAND, QUARTER, landmarks, upright
+from trainer.landmarks import QUARTER, landmarks, upright
+from trainer.subjects import FACE, HAND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ import pytest
 
 from edge.classifier import open_session
 from trainer import poses
-from trainer.landmarks import HAND
+from trainer.subjects import HAND
 
 PYTHON = os.environ.get("HANDWAVE_MEDIAPIPE_PYTHON")
 DATA = Path(__file__).parents[3] / "shared" / "data"
