@@ -6,7 +6,7 @@
 
 Each case is made from its number, so that one which fails does so again. A broken file may be taken
 or refused with one line. What it must not: crash, hang, raise anything else, take a gigabyte, write
-or delete a file, print, or leave one open. docs/decisions/0019-damaged-models.md has more.
+or delete a file, print, or leave one open. docs/decisions/0023-fuzzing.md has more.
 """
 
 from __future__ import annotations
