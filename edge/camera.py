@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.config import CameraSettings
 from edge.errors import SourceError
-from edge.frame import Frame, Source
+from edge.frame import SIZE, Frame, Source
 from edge.turning import Turn, turn
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Camera(Source):
 
     def __init__(
         self,
-        size: tuple[int, int] = (640, 480),
+        size: tuple[int, int] = SIZE,
         *,
         settings: CameraSettings = CameraSettings(),  # noqa: B008  (it is frozen)
         taken: card.Camera | None = None,
@@ -85,12 +85,13 @@ class Camera(Source):
             size = size[1], size[0]
         horizontal, vertical = self._turn.mirrors_before
         sensor = _sensor_mode(self._camera, size, settings.rate)
+        set_to, self.lacks = _controls(self._camera.camera_controls, settings, taken)
         self._camera.configure(
             self._camera.create_video_configuration(
                 # "BGR888" is R, G, B in memory ("RGB888" is not).
                 main={"size": size, "format": "BGR888"},
                 transform=Transform(hflip=horizontal, vflip=vertical),
-                controls=_controls(self._camera.camera_controls, settings, taken),
+                controls=set_to,
                 sensor=sensor,
                 buffer_count=BUFFERS,
                 # It keeps the last frame that was completed, and only that: a slow reader gets it
@@ -289,8 +290,8 @@ def _sensor_mode(camera: Any, size: tuple[int, int], rate: float) -> dict[str, A
 
 def _controls(
     known: dict[str, Any], settings: CameraSettings, taken: card.Camera | None
-) -> dict[str, Any]:
-    """Return what to set, of what this camera knows; and say in one line what it does not."""
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what to set, of what this camera knows, and what it does not; say that in one line."""
     balance, exposure = settings.light(taken)
     period = 1 / settings.rate
     controls: dict[str, Any] = {}
@@ -316,7 +317,7 @@ def _controls(
         missing.append(f"focus {settings.focus}")
     if missing:
         log.warning("this camera cannot set %s; going on with its own", ", ".join(missing))
-    return controls
+    return controls, tuple(missing)
 
 
 def _focus(focus: str | float | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ BACKGROUND = "background"
 CARD_KEY = "handwave.card"
 GOLDEN_KEY = "handwave.golden"
 MAX_GOLDEN_BYTES = 4_000_000  # all golden frames, unpacked
+MAX_SIDE = 8192
 WHITE_BALANCES = (
     "auto", "incandescent", "tungsten", "fluorescent", "indoor", "daylight", "cloudy",
 )  # fmt: skip
@@ -90,6 +91,18 @@ class Camera(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whether the upright picture was mirrored, left for right."""
     vertical_flip: bool = False
     """Whether it was mirrored, top for bottom."""
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it, in words; None where nothing is."""
+        return (
+            "a size out of range" if not _is_size(self.size)
+            else "a white balance that is none"
+            if self.white_balance not in {None, *WHITE_BALANCES}
+            else "an exposure out of range"
+            if self.exposure is not None and not 0 < self.exposure <= 1
+            else None
+        )  # fmt: skip
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -187,6 +200,10 @@ def no_such_class(label: str, labels: Iterable[str]) -> str:
     return f"the model has no class '{label}'{did_you_mean(label, gestures)}"
 
 
+def _is_size(size: tuple[int, int]) -> bool:
+    return all(0 < side <= MAX_SIDE for side in size)
+
+
 class _Versioned(msgspec.Struct, frozen=True):
     format: int
 
@@ -194,21 +211,17 @@ class _Versioned(msgspec.Struct, frozen=True):
 def _check(card: Card, where: str) -> None:
     """Refuse what no trainer writes: the Pi would only find out frame by frame."""
     limits = card.thresholds
-    sizes = [card.camera.size, *(golden.size for golden in card.golden)]
+    sizes = [golden.size for golden in card.golden]
     broken = (
         "fewer than two labels" if len(card.labels) < 2
         else "a label twice" if len(set(card.labels)) != len(card.labels)
         else "an empty label" if not all(card.labels)
         else "thresholds out of order" if not 0 < limits.leave <= limits.enter < 1
-        else "a size out of range" if not all(0 < side <= 8192 for size in sizes for side in size)
-        else "a white balance that is none"
-        if card.camera.white_balance not in {None, *WHITE_BALANCES}
-        else "an exposure out of range"
-        if card.camera.exposure is not None and not 0 < card.camera.exposure <= 1
+        else "a size out of range" if not all(map(_is_size, sizes))
         else "no golden frames" if not card.golden
         else "golden frames of another number of labels"
         if any(len(golden.probabilities) != len(card.labels) for golden in card.golden)
-        else None
+        else card.camera.fault
     )  # fmt: skip
     if broken:
         raise ModelError(f"{where}: the card is damaged: {broken}; train it again")

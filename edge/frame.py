@@ -16,6 +16,10 @@ Image: TypeAlias = NDArray[np.uint8]
 """A picture: uint8 `[height, width, 3]`, RGB."""
 
 
+SIZE = (640, 480)
+"""`(width, height)` that is asked of a camera where nobody says, pixels."""
+
+
 class Frame(msgspec.Struct, frozen=True, eq=False):
     """One picture and when it was taken.
 
@@ -37,6 +41,8 @@ class Source(ABC):
 
     live: ClassVar[bool] = True
     """Whether it shows the present, as a camera does; a recording can wait."""
+    lacks: tuple[str, ...] = ()
+    """What it was asked to set, such as an exposure, and cannot; in words."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

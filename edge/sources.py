@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.config import CameraSettings
 from edge.errors import SourceError
-from edge.frame import Frame, Source
+from edge.frame import SIZE, Frame, Source
 from edge.pictures import find_pictures, read_those_that_can_be
 from edge.platform import is_raspberry_pi
 from edge.webcam import Webcam, open_capture
@@ -144,7 +144,7 @@ def default_source() -> str:
 def open_source(
     name: str | None = None,
     *,
-    size: tuple[int, int] = (640, 480),
+    size: tuple[int, int] = SIZE,
     paced: bool = True,
     camera: CameraSettings = CameraSettings(),  # noqa: B008  (it is frozen)
     taken: card.Camera | None = None,

@@ -31,6 +31,7 @@ import msgspec
 
 from edge.config import CameraSettings, read_config
 from edge.errors import HandwaveError, SourceError
+from edge.frame import SIZE
 from edge.sources import default_source, open_source
 
 if TYPE_CHECKING:
@@ -289,14 +290,14 @@ def _camera_of(source: str | None) -> str:
 
 
 def _open(setup: _Setup) -> Source:
-    size = (640, 480) if setup.taken is None else setup.taken.size
+    size = SIZE if setup.taken is None else setup.taken.size
     return open_source(setup.source, size=size, camera=setup.settings, taken=setup.taken)
 
 
 def _in_words(setup: _Setup) -> str:
     """Return how the camera is set."""
     balance, exposure = setup.settings.light(setup.taken)
-    size = (640, 480) if setup.taken is None else setup.taken.size
+    size = SIZE if setup.taken is None else setup.taken.size
     parts: list[Any] = [f"{size[0]}x{size[1]}"]
     if setup.settings.rotation:
         parts.append(f"turned by {setup.settings.rotation} degrees")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.config import CameraSettings
 from edge.errors import SourceError
-from edge.frame import Frame, Source
+from edge.frame import SIZE, Frame, Source
 from edge.turning import Turn, turn
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Webcam(Source):
     def __init__(
         self,
         number: int = 0,
-        size: tuple[int, int] = (640, 480),
+        size: tuple[int, int] = SIZE,
         *,
         settings: CameraSettings = CameraSettings(),  # noqa: B008  (it is frozen)
         taken: card.Camera | None = None,
@@ -96,7 +96,8 @@ class Webcam(Source):
         capture = open_capture(
             number, f"{self._name}: no such camera, or another program has it; try webcam:1"
         )
-        _set_up(capture, size[::-1] if self._turn.quarter else size, settings, taken)
+        size = size[::-1] if self._turn.quarter else size
+        self.lacks = _set_up(capture, size, settings, taken)
         self._newest: tuple[Any, float] | None = None
         self._ended = self._closed = False
         self._change = threading.Condition()
@@ -164,8 +165,8 @@ class Webcam(Source):
 
 def _set_up(
     capture: Any, size: tuple[int, int], settings: CameraSettings, taken: card.Camera | None
-) -> None:
-    """Ask a camera for what it should give; and say in one line what it cannot."""
+) -> tuple[str, ...]:
+    """Ask a camera for what it should give; return what it cannot, and say it in one line."""
     import cv2
 
     capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
@@ -194,3 +195,4 @@ def _set_up(
         missing.append(f"focus {settings.focus}")
     if missing:
         log.warning("this camera cannot set %s; going on with its own", ", ".join(missing))
+    return tuple(missing)

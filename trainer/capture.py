@@ -17,11 +17,13 @@ from edge.errors import SourceError
 from edge.sources import default_source, open_source
 from trainer.dataset import POINTS
 from trainer.errors import DataError
+from trainer.taken import AUTOMATIC, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
+    import edge.card
     from edge.frame import Image, Source
     from trainer.poses import Kind
 
@@ -68,14 +70,24 @@ def session_folder(data: Path, label: str) -> Path:
     return folder
 
 
-def open_for_capture(name: str | None, label: str, data: Path) -> Source:
+def open_for_capture(
+    name: str | None, label: str, data: Path, taken: edge.card.Camera = AUTOMATIC
+) -> Source:
     """Open a source to record a label from; drawn hands show that label, each session anew.
 
+    Args:
+        name: as for `edge.open_source`.
+        label: what will be shown.
+        data: the folder of all labels.
+        taken: how a camera of this machine is to be set.
+
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: it cannot be opened, or not be set like that.
     """
     name = name or default_source()
     kind, _, seed = name.partition(":")
+    if taken != AUTOMATIC:
+        return _set_camera(name, kind, taken)
     if kind == "virtual" and (seed.isdecimal() or not seed):
         from edge.virtual import LABELS, Virtual
 
@@ -89,6 +101,24 @@ def open_for_capture(name: str | None, label: str, data: Path) -> Source:
         # Without a seed another person and room each time.
         return Virtual(seed=int(seed or 1 + sessions), labels=[label])
     return open_source(name)
+
+
+def _set_camera(name: str, kind: str, taken: edge.card.Camera) -> Source:
+    if name.startswith("ssh://"):
+        raise SourceError(
+            f"{name}: how a Pi's camera is set its own edge.toml says: [camera] white_balance, "
+            "exposure; leave the options out"
+        )
+    if name != "pi" and kind != "webcam":
+        raise SourceError(
+            f"{name}: no camera, and so nothing to set; leave --white-balance, --exposure and "
+            "--mirror out"
+        )
+    camera = open_source(name, size=taken.size, taken=taken)
+    if camera.lacks:  # the card would have a Pi do what was never done
+        camera.close()
+        raise SourceError(f"{name}: cannot set {', '.join(camera.lacks)}; leave that out")
+    return camera
 
 
 def keep_picture(image: Image, path: Path) -> str:
@@ -128,7 +158,8 @@ def capture(
     number: int | None = None,
     countdown: float = 3.0,
     keep: Callable[[Image, Path], str] = keep_picture,
-) -> Iterator[Shot]:
+    taken: edge.card.Camera = AUTOMATIC,
+) -> Generator[Shot]:
     """Keep pictures from a source in a new folder, yielding every frame on the way.
 
     Stop iterating whenever you like: what was kept is whole. A folder with nothing in it is
@@ -140,6 +171,7 @@ def capture(
         number: how many to keep; None goes on until the source ends.
         countdown: seconds to look on before the first is kept, where the source is a camera.
         keep: writes a picture under a name without suffix, or says why there is nothing to keep.
+        taken: how the camera is set; noted beside the pictures where anything is.
 
     Raises:
         DataError: the folder or a picture cannot be written.
@@ -153,6 +185,8 @@ def capture(
     kept, due, start, lacking = 0, 0.0, None, ""
     try:
         with source:
+            if taken != AUTOMATIC:
+                note(taken, folder)
             for frame in source:
                 if start is None:
                     start = frame.time + (countdown if source.live else 0.0)

@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+import msgspec
 
+from edge.card import WHITE_BALANCES
 from edge.console import Group, complain
 from edge.errors import PictureError
 from trainer.errors import DataError, ExportError, TrainingError
@@ -215,6 +217,15 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     "--keep", type=click.Choice(["pictures", "hand", "face"]), default="pictures",
     show_default=True, help="hand, face: only where its points were, so that nobody can be seen.",
 )  # fmt: skip
+@click.option(
+    "--white-balance", type=click.Choice(WHITE_BALANCES),
+    help="The light to set the camera to; the Pi is then set alike.  [default: automatic]",
+)  # fmt: skip
+@click.option(
+    "--exposure", type=click.FloatRange(0, 1, min_open=True), metavar="SECONDS",
+    help="How long to let light in, such as 0.01; the Pi then does alike.  [default: automatic]",
+)  # fmt: skip
+@click.option("--mirror", is_flag=True, help="Keep pictures as in a mirror; the Pi then does.")
 def capture(
     *,
     label: str,
@@ -223,6 +234,9 @@ def capture(
     data: Path,
     countdown: float,
     keep: Literal["pictures", "hand", "face"],
+    white_balance: str | None,
+    exposure: float | None,
+    mirror: bool,
 ) -> None:
     """Record a session of LABEL into DATA/LABEL/<time>/: about eight pictures a second.
 
@@ -231,16 +245,22 @@ def capture(
     """
     from trainer.capture import capture as record
     from trainer.capture import keep_picture, keep_points, open_for_capture, session_folder
+    from trainer.taken import AUTOMATIC
     from trainer.viewfinder import Viewfinder
 
     folder = session_folder(data, label)
     if keep != "pictures":
         _fetch_missing([keep])
     keeping = keep_picture if keep == "pictures" else keep_points(keep, label)
-    camera = open_for_capture(source, label, data)
-    with Viewfinder(label, number) as viewfinder:
+    taken = msgspec.structs.replace(
+        AUTOMATIC, white_balance=white_balance, exposure=exposure, horizontal_flip=mirror
+    )
+    camera = open_for_capture(source, label, data, taken)
+    shots = record(camera, folder, number=number, countdown=countdown, keep=keeping, taken=taken)
+    # Closed by hand, as what it leaves is counted below.
+    with Viewfinder(label, number) as viewfinder, closing(shots):
         try:
-            for shot in record(camera, folder, number=number, countdown=countdown, keep=keeping):
+            for shot in shots:
                 viewfinder.show(shot)
         except KeyboardInterrupt:
             say("stopped")

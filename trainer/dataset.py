@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND
 from edge.pictures import SUFFIXES, find_pictures, natural_key
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
+from trainer.taken import AUTOMATIC, how_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from edge.card import Camera
+
 POINTS = ".points"
 """Of a recording that kept no pictures, only where a hand's points were: `trainer.points`."""
 OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
@@ -39,6 +43,8 @@ class Dataset:
     pictures: list[Picture]
     notes: list[str] = field(default_factory=list)
     """What had to be assumed, in words for the user."""
+    taken: Camera = AUTOMATIC
+    """How most of the pictures were taken, but for their size."""
 
     @property
     def labels(self) -> list[str]:
@@ -60,7 +66,7 @@ class Dataset:
     def without(self, unreadable: Iterable[Picture]) -> Dataset:
         """Return the dataset without some pictures."""
         gone = set(unreadable)
-        return Dataset(self.root, [p for p in self.pictures if p not in gone], self.notes)
+        return replace(self, pictures=[p for p in self.pictures if p not in gone])
 
 
 def keeps_points(path: Path) -> bool:
@@ -75,7 +81,8 @@ def read_dataset(root: Path) -> Dataset:
     time stamps or numbers show a pause. Only names are looked at here; no picture is decoded.
 
     Raises:
-        DataError: no such folder, no classes in it, or a class without a picture.
+        DataError: no such folder, no classes in it, a class without a picture, or a damaged note of
+            how a session was taken.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; it should hold one folder of pictures a gesture")
@@ -89,7 +96,8 @@ def read_dataset(root: Path) -> Dataset:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
     notes: list[str] = []
     pictures = [picture for folder in folders for picture in _read_label(folder, notes)]
-    return Dataset(root, pictures, notes)
+    taken, differing = how_taken(picture.path for picture in pictures)
+    return Dataset(root, pictures, notes + differing, taken)
 
 
 def check_teachable(dataset: Dataset) -> None:

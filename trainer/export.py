@@ -10,6 +10,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 from onnx import compose
@@ -241,10 +242,10 @@ def _card(
 ) -> Card:
     dataset, held_out = taught.described.dataset, taught.held_out
     width, height = taught.described.size
+    even = max(32, width // 2 * 2), max(32, height // 2 * 2)  # as picamera2 wants sides
     return Card(
         labels=dataset.labels,
-        # picamera2 wants even sides
-        camera=edge.card.Camera(size=(max(32, width // 2 * 2), max(32, height // 2 * 2))),
+        camera=msgspec.structs.replace(dataset.taken, size=even),
         thresholds=taught.thresholds,
         state=taught.features.state,
         licences=taught.features.licences,

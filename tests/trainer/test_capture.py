@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+import edge.card
 from edge.errors import SourceError
 from edge.frame import Frame, Source
 from edge.sources import Folder
@@ -16,6 +17,7 @@ from edge.virtual import Scene, Virtual, draw
 from trainer.capture import RATE, capture, open_for_capture, session_folder
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
+from trainer.taken import read_note
 
 
 class Camera(Source):
@@ -140,6 +142,56 @@ def test_drawn_hands_of_an_unknown_label_are_refused(tmp_path):
     for name in ("virtual", "virtual:3"):
         with pytest.raises(SourceError, match=r"draws .*not 'rock'"):
             open_for_capture(name, "rock", tmp_path)
+
+
+# --- How the camera is set
+
+SET = edge.card.Camera(size=(640, 480), white_balance="daylight", exposure=0.01)
+
+
+@pytest.mark.parametrize("name", ["pi", "webcam:0"])
+def test_a_camera_is_set_as_asked(tmp_path, monkeypatch, name):
+    asked = []
+    camera = Camera()
+    monkeypatch.setattr(
+        "trainer.capture.open_source", lambda name, **how: asked.append((name, how)) or camera
+    )
+    assert open_for_capture(name, "palm", tmp_path, SET) is camera
+    assert asked == [(name, {"size": (640, 480), "taken": SET})]
+
+
+def test_a_camera_that_cannot_be_set_like_that_is_refused_and_closed(tmp_path, monkeypatch):
+    camera = Camera()
+    camera.lacks = ("exposure 0.01 s",)
+    monkeypatch.setattr("trainer.capture.open_source", lambda _name, **_how: camera)
+    with pytest.raises(SourceError, match=r"cannot set exposure 0\.01 s; leave that out"):
+        open_for_capture("webcam:0", "palm", tmp_path, SET)
+    assert camera.closed
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("ssh://pi@host", "its own edge.toml"), ("virtual", "no camera"), (".", "no camera")],
+)
+def test_what_is_no_camera_of_this_machine_cannot_be_set(tmp_path, name, says):
+    with pytest.raises(SourceError, match=says):
+        open_for_capture(name, "palm", tmp_path, SET)
+
+
+def test_how_the_camera_was_set_is_noted_beside_the_pictures(folder):
+    list(capture(Camera(), folder, number=2, countdown=0, taken=SET))
+    assert names(folder) == ["0001.jpg", "0002.jpg", "camera.json"]
+    assert read_note(folder) == SET
+
+
+def test_of_a_camera_left_alone_nothing_is_noted(folder):
+    list(capture(Camera(), folder, number=2, countdown=0))
+    assert names(folder) == ["0001.jpg", "0002.jpg"]
+
+
+def test_a_note_without_pictures_is_removed_with_its_folder(folder):
+    assert list(capture(Camera(seconds=0), folder, taken=SET)) == []
+    assert not folder.exists()
 
 
 # --- What is left

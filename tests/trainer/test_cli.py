@@ -24,6 +24,7 @@ import trainer.recipe
 import trainer.training
 import trainer.weights
 from edge.classifier import Classifier
+from edge.frame import Frame, Source
 from edge.virtual import Virtual
 from trainer.cli import main
 from trainer.errors import DataError
@@ -548,9 +549,33 @@ def test_ctrl_c_in_the_countdown_leaves_nothing(tmp_path, fast, monkeypatch):
     assert contents(tmp_path) == []
 
 
+def test_light_set_for_a_recording_ends_in_the_models_card(tmp_path, monkeypatch):
+    class Webcam(Source):
+        def __init__(self, *_: object, **_how: object) -> None:
+            pass
+
+        def __iter__(self):
+            image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+            yield from (Frame(image, number / 8) for number in range(12))
+
+    monkeypatch.setattr("edge.sources.Webcam", Webcam)
+    for label in ("palm", "rock"):
+        light = ["--white-balance", "daylight", "--exposure", 0.01, "--mirror"]
+        arguments = [label, "--source", "webcam:0", *light, "--countdown", 0, "-n", 8]
+        fine(run("capture", *arguments, "--data", tmp_path / "data"))
+    arguments = ["--features", "pixels", "--no-report", "-o", tmp_path / "m.onnx"]
+    fine(run("train", tmp_path / "data", *arguments))
+    camera = Classifier(tmp_path / "m.onnx").card.camera
+    assert (camera.white_balance, camera.exposure) == ("daylight", 0.01)
+    assert camera.horizontal_flip
+    assert not camera.vertical_flip
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["palm", "--source", "virtual", "--exposure", "0.01"], "no camera"),
+        (["palm", "--source", "ssh://pi@host", "--mirror"], "its own edge.toml"),
         (["../x", "--source", "virtual"], "cannot be a label"),
         (["", "--source", "virtual"], "cannot be a label"),
         (["rock", "--source", "virtual"], "draws background, palm"),

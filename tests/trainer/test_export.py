@@ -6,6 +6,7 @@ import os
 import stat
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -165,6 +166,14 @@ def test_without_held_out_sessions_the_card_claims_no_accuracy(taught, tmp_path)
     card = export(replace(taught, held_out=None), tmp_path / "m.onnx")
     assert card.training.accuracy is None
     assert card.training.measured_on.startswith("nothing")
+
+
+def test_the_card_says_how_the_pictures_were_taken(taught, tmp_path):
+    light = edge.card.Camera(size=(1, 1), white_balance="daylight", horizontal_flip=True)
+    dataset = replace(taught.described.dataset, taken=light)
+    described = replace(taught.described, dataset=dataset)
+    camera = export(replace(taught, described=described), tmp_path / "m.onnx").camera
+    assert camera == msgspec.structs.replace(light, size=(64, 48))
 
 
 @pytest.mark.parametrize(("size", "asked"), [((64, 48), (64, 48)), ((101, 77), (100, 76))])
