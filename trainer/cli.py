@@ -212,7 +212,10 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     "--data", type=click.Path(path_type=Path, file_okay=False), default="data", show_default=True,
     help="The folder of all labels.",
 )  # fmt: skip
-@click.option("--countdown", type=click.FloatRange(0, 60), default=3.0, show_default=True)
+@click.option(
+    "--countdown", type=click.FloatRange(0, 60), default=3.0, show_default=True,
+    help="Seconds to get ready in.",
+)  # fmt: skip
 @click.option(
     "--keep", type=click.Choice(["pictures", "hand", "face"]), default="pictures",
     show_default=True, help="hand, face: only where its points were, so that nobody can be seen.",
