@@ -51,7 +51,7 @@ CELL = 32
 LEAST_CELLS = 4
 """Of either side: with less black around it, a close hand in a wide picture is found less often."""
 SURE = 0.5
-"""Confidence of the landmark network from which on its points are believed, as in MediaPipe."""
+"""Confidence of the landmark network from which on it still sees what is followed: MediaPipe's."""
 
 
 def landmarks(subject: Subject) -> onnx.ModelProto:
@@ -84,7 +84,6 @@ def landmarks(subject: Subject) -> onnx.ModelProto:
         "nothing": np.zeros(size, np.float32),
         **_search_constants(subject),
         "sure": np.array([SURE], np.float32),
-        "likely": np.array([subject.likely], np.float32),
     }
     outer.initializer.extend(tensors(constants))
     return make_model(outer)
@@ -148,12 +147,14 @@ turn (int64 number, bool on, float[n] before, float[6] region)
     some_step = Where (known_step, told_step, fresh)
     this_step = Where (followed, lost, some_step)
     step = Cast <to = 7> (this_step)
+    needed = Gather (sure_at, step)
     place = If (followed)
     chance = Gather (place, first)
+    likely = Gather (likely_at, step)
     promising = GreaterOrEqual (chance, likely)
     now, seen = If (promising)
     certainty = Gather (seen, first)
-    held = GreaterOrEqual (certainty, sure)
+    held = GreaterOrEqual (certainty, needed)
     next_step = Gather (step_after, step)
     missed = Pad (next_step, around_step)
     next = Where (held, seen, missed)
@@ -361,7 +362,7 @@ read () => (float[n] told, float[6] next_told) {{
     side_share = Div (side, longer)
     all = Concat <axis = 0>
         (flat_points, {names} up, centre_share, side_share, certain_one)
-    sure_of_it = GreaterOrEqual (certain_one, sure)
+    sure_of_it = GreaterOrEqual (certain_one, needed)
     mask = Cast <to = 1> (sure_of_it)
     told = Mul (all, mask)
 }}
@@ -419,6 +420,8 @@ def _search_constants(subject: Subject) -> Constants:
         "lost": np.array([2 * n], np.float32),
         "step_after": np.array(after, np.float32),
         "far_at": np.array([subject.far[size] for size in sizes], np.float32),
+        "likely_at": np.array([*(subject.likely[size] for size in sizes[:-1]), SURE], np.float32),
+        "sure_at": np.array([*(subject.sure[size] for size in sizes[:-1]), SURE], np.float32),
     }
 
 

@@ -1,9 +1,9 @@
 """What is looked for in a picture, a hand or a face, and how MediaPipe's networks look for it.
 
 Numbers are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and `face_landmark_front_cpu`
-(https://github.com/google-ai-edge/mediapipe, 0.10), but for `far`, `farthest`, `likely`, `smooth`
-and `twice`, which `docs/decisions/0013-hands.md`, `0014-faces.md` and `0022-sizes-of-search.md` are
-about. `trainer.landmarks` makes a graph of them.
+(https://github.com/google-ai-edge/mediapipe, 0.10), but for `far`, `farthest`, `likely`, `sure`,
+`smooth` and `twice`: docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md say
+why. `trainer.landmarks` makes a graph of them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ class Subject:
     far: tuple[int, ...]
     """Pixels of the shorter side of the whole picture, as the detector sees it: one size after the
     other, until something is found."""
+    likely: tuple[float, ...]
+    """Confidence of the detector from which on a closer look is taken, for each size."""
+    sure: tuple[float, ...]
+    """Confidence of the landmark network from which on what is found is believed, for each size."""
     farthest: int
     """Pixels that its longer side has at the most."""
     darkest: float
     """What black is to the detector; white is 1."""
     places: tuple[tuple[int, int], ...]
     """Pixels between two places that it looks at, and boxes a place."""
-    likely: float
-    """Confidence of the detector from which on a closer look is taken."""
     line: tuple[int, int]
     """Two of the keypoints that come with a box; the line through them tells the direction."""
     upright: bool
@@ -63,11 +65,12 @@ HAND = Subject(
     name="hand",
     detector="palm_lite",
     looker="hand_lite",
-    far=(128, 84),
-    farthest=256,
+    far=(128, 84, 192),
+    likely=(0.15, 0.15, 0.5),  # the smaller it may be, the more things look like it
+    sure=(0.5, 0.5, 0.8),
+    farthest=384,
     darkest=0.0,
     places=((8, 2), (16, 6)),
-    likely=0.15,
     line=(0, 2),  # wrist, root of the middle finger
     upright=True,
     grow=2.6,
@@ -87,10 +90,11 @@ FACE = Subject(
     detector="face_short",
     looker="face_points",
     far=(160,),
+    likely=(0.3,),
+    sure=(0.5,),
     farthest=160,
     darkest=-1.0,
     places=((8, 2), (16, 6)),
-    likely=0.3,
     line=(0, 1),  # the eyes, from left to right in the picture
     upright=False,
     grow=1.5,

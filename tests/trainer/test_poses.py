@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,8 +23,9 @@ from trainer.dataset import read_dataset
 from trainer.errors import DataError
 from trainer.export import export
 from trainer.features import join, make_features
-from trainer.landmarks import STATE
+from trainer.landmarks import STATE, landmarks
 from trainer.recipe import teach
+from trainer.subjects import HAND
 
 SIZE = (320, 240)
 SIZES = [(1, 1), (8, 8), (1, 640), (640, 1), (3, 5), (37, 101), (480, 640)]
@@ -155,18 +157,50 @@ def test_a_close_hand_is_found_in_the_smaller_size(follow):
     assert away(state_after, state) < 1e-6
 
 
+def test_a_far_hand_is_found_in_the_largest_size(follow):
+    picture = palm(3)
+    far = cv2.GaussianBlur(picture, (0, 0), 50)
+    far[96:144, 128:192] = cv2.resize(picture, (64, 48), interpolation=cv2.INTER_AREA)
+    features, _ = follow(far)
+    assert features[-1] > 0.8
+    for step in (1, 2):
+        assert not follow(far, looking_once(step))[0].any()
+    assert away(follow(far, looking_once(3))[0], features) < 1e-6
+
+
+def test_what_is_found_in_the_largest_size_must_be_surer_than_what_is_followed(hands):
+    image, sure = palm(), HAND.sure
+
+    def found(of_the_largest):
+        subject = replace(HAND, sure=(*sure[:2], of_the_largest))
+        session = open_session(landmarks(subject).SerializeToString(), "hand")
+        return [
+            session.run(["found", "next_state"], {"image": image, "state": state})
+            for state in (looking_once(3), followed)
+        ]
+
+    _, followed = open_session(landmarks(HAND).SerializeToString(), "hand").run(
+        ["found", "next_state"], {"image": image}
+    )
+    (searched, _), (still_seen, _) = found(1.1)  # surer than anything can be
+    assert not searched.any()
+    assert still_seen.any()
+    (searched, _), _ = found(0.5)
+    assert searched.any()
+
+
 def test_a_stream_that_shows_nobody_is_searched_in_one_size_a_frame(follow):
     room = draw("background", Scene.random(0, SIZE), 0)
     _, first = follow(room)
     steps = []
     state = first
-    for _ in range(4):
+    for _ in range(6):
         steps.append(state[3])
         _, state = follow(room, state)
-    assert steps == [1, 2, 1, 2]
-    both = seconds(lambda: follow(room))
-    assert seconds(lambda: follow(room, looking_once(1))) < 0.8 * both
-    assert seconds(lambda: follow(room, looking_once(2))) < 0.7 * both
+    assert steps == [1, 2, 3, 1, 2, 3]
+    all_of_them = seconds(lambda: follow(room))
+    for step, share in ((1, 0.4), (2, 0.3), (3, 0.8)):
+        assert seconds(lambda step=step: follow(room, looking_once(step))) < share * all_of_them
 
 
 def test_a_hand_that_was_lost_is_searched_for_in_one_size_a_frame_too(follow):
