@@ -88,22 +88,27 @@ def divide(
 ) -> Iterator[Half]:
     """Read and describe each set's halves."""
     everything = join(list({part.name: part for kind in kinds for part in kind.parts}.values()))
-    for folder in sorted(path for path in options.folder.iterdir() if path.is_dir()):
-        dataset = read_dataset(folder)
+    for seed, shown, tests in in_halves(options.folder, options.seeds, max(options.pictures)):
+        taught = describe(shown, everything, copies=COPIES, scraps=SCRAPS, cache=cache)
+        unseen = describe(tests, everything, cache=cache)
+        usual = describe(shown, recipe, cache=cache), describe(tests, recipe, cache=cache)
+        if unseen.dataset.labels != taught.dataset.labels:
+            raise DataError(f"{shown.root}: a label has no pictures to test on")
+        yield Half(shown.root.name, seed, taught, unseen, usual)
+
+
+def in_halves(folder: Path, seeds: int, pictures: int) -> Iterator[tuple[int, Dataset, Dataset]]:
+    """Yield, of each set, a seed, at most so many pictures a label to learn from, and the tests."""
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        dataset = read_dataset(place)
         if min(len(found) for found in dataset.sessions().values()) < 2 or len(dataset.labels) < 2:
             continue
-        for seed in range(options.seeds):
+        for seed in range(seeds):
             learn_from, test_on = split(dataset, share=0.5, seed=seed // 2)
             if seed % 2:
                 learn_from, test_on = test_on, learn_from
-            shown = some(dataset, learn_from, max(options.pictures), seed)
-            tests = some(dataset, test_on, TESTED, seed)
-            taught = describe(shown, everything, copies=COPIES, scraps=SCRAPS, cache=cache)
-            unseen = describe(tests, everything, cache=cache)
-            usual = describe(shown, recipe, cache=cache), describe(tests, recipe, cache=cache)
-            if unseen.dataset.labels != taught.dataset.labels:
-                raise DataError(f"{folder}: a label has no pictures to test on")
-            yield Half(folder.name, seed, taught, unseen, usual)
+            shown = some(dataset, learn_from, pictures, seed)
+            yield seed, shown, some(dataset, test_on, TESTED, seed)
 
 
 def accuracy(half: Half, column: str, kinds: list[Features], pictures: int) -> float:

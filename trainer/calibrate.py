@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 WRONG = 0.05
 """Share of the held-out pictures that may be wrong and yet surer than `enter`."""
+LEAST, MOST = 0.65, 0.7
+"""Of `enter`. With 0.5, hands at rest and things that are no hands triggered something tens of times
+an hour, and gestures were seen a frame sooner."""
 REACHED = 0.9
 """Share of the taught pictures that must be sure enough."""
 STRANGE = 0.99
@@ -102,8 +105,8 @@ def pick_thresholds(
     out, half again what 99 % of the taught ones do; pictures in which nothing was found aside.
 
     `enter` is where at most 5 % of all the held-out pictures are wrong, surer, and not strange:
-    between 0.5 (below it, another label could be as likely) and 0.7 (the decider's window and hold
-    do the rest). But nine in ten of the taught pictures must reach it: a device that is never sure
+    between 0.65 and 0.7 (docs/decisions/0020-deciding.md; the decider's window and hold do the
+    rest). But nine in ten of the taught pictures must reach it: a device that is never sure
     enough is no device, and how often it errs elsewhere the card says. `leave` is two thirds of it.
 
     Args:
@@ -113,12 +116,12 @@ def pick_thresholds(
             their labels, and how strange they were found, `[k]`; None where there are none.
         background: index of the label that never triggers anything, if there is one.
     """
-    enter, strange = 0.6, 1.5 * novelty_limit(novelty, STRANGE)
+    enter, strange = LEAST, 1.5 * novelty_limit(novelty, STRANGE)
     if held_out is not None:
         strange = novelty_limit(held_out[2], KEPT)
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
-        enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, 0.5, 0.7))
+        enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, LEAST, MOST))
     enter = min(enter, float(np.quantile(familiar.max(axis=1), 1 - REACHED)))
     false_triggers = kept = None
     if held_out is not None:

@@ -17,8 +17,8 @@ Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_
 instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
 pixels are picked, not interpolated, a hand's then averaged; the palm detector sees other sizes than
 a square of 192 pixels, the face detector one of 160, not 128, and only as much of a square's black
-margins as their grid calls for; and a likely one is given a close look sooner, because the landmark
-network judges better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md
+margins as their grid calls for; and but for a very small one a likely one is given a close look
+sooner, because the landmark network judges better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md
 and 0022-sizes-of-search.md.
 """
 
@@ -31,6 +31,7 @@ import onnx
 from onnx import helper, numpy_helper, parser
 
 from trainer.graphs import make_model, rename, tensors
+from trainer.subjects import Search
 from trainer.tflite_file import read_tflite
 from trainer.weights import read_weights
 
@@ -78,7 +79,7 @@ def landmarks(subject: Subject) -> onnx.ModelProto:
     _give(outer, "found", body=turn)
     constants = {
         "state": np.zeros(STATE, np.float32),
-        "turns": np.array(1 + len(subject.far) + subject.twice),
+        "turns": np.array(1 + len(subject.searches) + subject.twice),
         "yes": np.array(True),  # noqa: FBT003
         "first": np.array([0]),
         "nothing": np.zeros(size, np.float32),
@@ -184,7 +185,7 @@ none () => (float[n] none, float[6] none_next) {
 # onnxruntime 1.16 does not see that `far` is one number, and refuses the `Resize`.
 _SEEK = """
 seek () => (float[6] sought) {
-    any_far = Gather (far_at, step)
+    any_far = Gather (side_at, step)
     far = Reshape (any_far, alone)
     shorter = ReduceMin <keepdims = 1> (sides)
     longer = ReduceMax <keepdims = 1> (sides)
@@ -406,8 +407,10 @@ def _search_constants(subject: Subject) -> Constants:
     first frame, which tries all, n + 1 to 2n - 1 after the first of them. Later frames try one size
     each, in turn: 1 to n. So does the one in which what was followed is lost, at 2n.
     """
-    n = len(subject.far)
-    sizes = [0, *range(n), *range(1, n), 0]
+    n = len(subject.searches)
+    first, *others = subject.searches
+    followed = Search(first.side, SURE, SURE)  # where it is, nothing is searched
+    by_step = [first, *subject.searches, *others, followed]
     to_try = [*range(n + 1, 2 * n), 1]
     in_turn = [*range(2, n + 1), 1]
     after = [to_try[0], *in_turn, *to_try[1:], 1]
@@ -419,9 +422,9 @@ def _search_constants(subject: Subject) -> Constants:
         "one_a_frame": np.array([n], np.float32),
         "lost": np.array([2 * n], np.float32),
         "step_after": np.array(after, np.float32),
-        "far_at": np.array([subject.far[size] for size in sizes], np.float32),
-        "likely_at": np.array([*(subject.likely[size] for size in sizes[:-1]), SURE], np.float32),
-        "sure_at": np.array([*(subject.sure[size] for size in sizes[:-1]), SURE], np.float32),
+        "side_at": np.array([search.side for search in by_step], np.float32),
+        "likely_at": np.array([search.likely for search in by_step], np.float32),
+        "sure_at": np.array([search.sure for search in by_step], np.float32),
     }
 
 

@@ -1,14 +1,25 @@
 """What is looked for in a picture, a hand or a face, and how MediaPipe's networks look for it.
 
 Numbers are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and `face_landmark_front_cpu`
-(https://github.com/google-ai-edge/mediapipe, 0.10), but for `far`, `farthest`, `likely`, `sure`,
-`smooth` and `twice`: docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md say
-why. `trainer.landmarks` makes a graph of them.
+(https://github.com/google-ai-edge/mediapipe, 0.10), but for `searches`, `farthest`, `smooth`
+and `twice`: docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md say why. `trainer.landmarks` makes a graph of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Search(NamedTuple):
+    """A size in which the whole picture is searched."""
+
+    side: int
+    """Pixels of the picture's shorter side, as the detector sees it."""
+    likely: float
+    """Confidence of the detector from which on a closer look is taken."""
+    sure: float
+    """Confidence of the landmark network from which on what is found is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +31,10 @@ class Subject:
     detector: str
     looker: str
     """Files of weights."""
-    far: tuple[int, ...]
-    """Pixels of the shorter side of the whole picture, as the detector sees it: one size after the
-    other, until something is found."""
-    likely: tuple[float, ...]
-    """Confidence of the detector from which on a closer look is taken, for each size."""
-    sure: tuple[float, ...]
-    """Confidence of the landmark network from which on what is found is believed, for each size."""
+    searches: tuple[Search, ...]
+    """One after the other, until something is found."""
     farthest: int
-    """Pixels that its longer side has at the most."""
+    """Pixels that the picture's longer side has at the most, as the detector sees it."""
     darkest: float
     """What black is to the detector; white is 1."""
     places: tuple[tuple[int, int], ...]
@@ -65,9 +71,8 @@ HAND = Subject(
     name="hand",
     detector="palm_lite",
     looker="hand_lite",
-    far=(128, 84, 192),
-    likely=(0.15, 0.15, 0.5),  # the smaller it may be, the more things look like it
-    sure=(0.5, 0.5, 0.8),
+    # The smaller a hand may be, the more things look like one.
+    searches=(Search(128, 0.15, 0.5), Search(84, 0.15, 0.5), Search(192, 0.5, 0.8)),
     farthest=384,
     darkest=0.0,
     places=((8, 2), (16, 6)),
@@ -89,9 +94,7 @@ FACE = Subject(
     name="face",
     detector="face_short",
     looker="face_points",
-    far=(160,),
-    likely=(0.3,),
-    sure=(0.5,),
+    searches=(Search(160, 0.3, 0.5),),
     farthest=160,
     darkest=-1.0,
     places=((8, 2), (16, 6)),

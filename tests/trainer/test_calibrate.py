@@ -50,7 +50,7 @@ def test_thresholds_are_in_order_and_within_bounds(values):
     probabilities, targets, novelty = values
     limits = pick_thresholds(SURE, novelty, (probabilities, targets, novelty))
     assert 0 < limits.leave < limits.enter
-    assert 0.5 <= limits.enter <= 0.7
+    assert 0.65 <= limits.enter <= 0.7
     assert limits.leave == pytest.approx(limits.enter * 2 / 3, abs=0.001)
     assert 0 <= limits.novelty <= 1.5 * novelty.max() + 1e-3
 
@@ -67,12 +67,12 @@ def test_few_pictures_are_wrong_and_surer_than_enter(values):
 
 def test_a_network_that_is_never_wrong_needs_little_confidence_and_a_sure_liar_much():
     right = np.tile([0.9, 0.1], (40, 1))
-    assert pick_thresholds(SURE, np.ones(40), (right, np.zeros(40, int), np.ones(40))).enter == 0.5
+    assert pick_thresholds(SURE, np.ones(40), (right, np.zeros(40, int), np.ones(40))).enter == 0.65
     assert pick_thresholds(SURE, np.ones(40), (right, np.ones(40, int), np.ones(40))).enter == 0.7
     some = np.zeros(40, int)
-    some[:4] = 1  # a tenth is wrong, at 0.6
-    unsure = np.where(some[:, None] == 1, [0.6, 0.4], [0.9, 0.1])
-    assert pick_thresholds(SURE, np.ones(40), (unsure, some, np.ones(40))).enter == 0.6
+    some[:4] = 1  # a tenth is wrong, at 0.68
+    unsure = np.where(some[:, None] == 1, [0.68, 0.32], [0.9, 0.1])
+    assert pick_thresholds(SURE, np.ones(40), (unsure, some, np.ones(40))).enter == 0.68
 
 
 def test_most_of_the_taught_pictures_are_sure_enough_however_wrong_it_is_elsewhere():
@@ -86,7 +86,7 @@ def test_most_of_the_taught_pictures_are_sure_enough_however_wrong_it_is_elsewhe
 
 def test_without_held_out_pictures_there_are_thresholds_too():
     limits = pick_thresholds(SURE, np.linspace(0, 2, 1001))
-    assert (limits.enter, limits.leave) == (0.6, 0.4)
+    assert (limits.enter, limits.leave) == (0.65, 0.433)
     assert limits.novelty == pytest.approx(1.5 * 1.98, abs=0.01)
 
 
@@ -97,7 +97,7 @@ def test_what_is_strange_is_not_counted_as_wrong_and_sure():
     targets[:5], novelty[:5] = 1, 9.0
     targets[5:7] = 1
     limits = pick_thresholds(SURE, np.ones(40), (sure, targets, novelty))
-    assert limits.enter == 0.5
+    assert limits.enter == 0.65
     assert limits.novelty < 9
 
 
@@ -122,7 +122,7 @@ def test_what_is_taken_for_background_triggers_nothing():
     targets = np.ones(100, int)
     limits = pick_thresholds(SURE, np.ones(40), (sure, targets, np.ones(100)), background=0)
     assert (limits.false_triggers, limits.kept) == (0, 0)
-    assert limits.enter == 0.5
+    assert limits.enter == 0.65
 
 
 # --- Strangeness

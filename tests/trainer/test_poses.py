@@ -169,10 +169,11 @@ def test_a_far_hand_is_found_in_the_largest_size(follow):
 
 
 def test_what_is_found_in_the_largest_size_must_be_surer_than_what_is_followed(hands):
-    image, sure = palm(), HAND.sure
+    image = palm()
 
     def found(of_the_largest):
-        subject = replace(HAND, sure=(*sure[:2], of_the_largest))
+        *others, largest = HAND.searches
+        subject = replace(HAND, searches=(*others, largest._replace(sure=of_the_largest)))
         session = open_session(landmarks(subject).SerializeToString(), "hand")
         return [
             session.run(["found", "next_state"], {"image": image, "state": state})

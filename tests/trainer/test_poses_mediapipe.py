@@ -19,7 +19,7 @@ import pytest
 
 from edge.classifier import open_session
 from trainer import poses
-from trainer.subjects import HAND
+from trainer.subjects import HAND, Search
 
 PYTHON = os.environ.get("HANDWAVE_MEDIAPIPE_PYTHON")
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -39,7 +39,9 @@ for complexity in (0, 1):
             out[f"{name} {complexity}"] = numpy.reshape(points, (-1, 21, 2))
 numpy.savez(sys.argv[2], **out)
 """
-FULL = replace(HAND, detector="palm_full", looker="hand_full", far=(192,), farthest=192)
+FULL = replace(
+    HAND, detector="palm_full", looker="hand_full", searches=(Search(192, 0.5, 0.5),), farthest=192
+)
 
 
 @pytest.fixture(scope="module")
