@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 WRONG = 0.05
 """Share of the held-out pictures that may be wrong and yet surer than `enter`."""
 LEAST, MOST = 0.65, 0.7
-"""Of `enter`. With 0.5, hands at rest and things that are no hands triggered something tens of times
-an hour, and gestures were seen a frame sooner."""
+"""Of `enter`. With 0.5 gestures were seen a frame sooner, and hands at rest and things that are no
+hands triggered something tens of times an hour."""
 REACHED = 0.9
 """Share of the taught pictures that must be sure enough."""
 STRANGE = 0.99

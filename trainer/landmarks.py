@@ -17,9 +17,9 @@ Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_
 instead of suppressing others, boxes that overlap the likeliest are averaged with it. What differs:
 pixels are picked, not interpolated, a hand's then averaged; the palm detector sees other sizes than
 a square of 192 pixels, the face detector one of 160, not 128, and only as much of a square's black
-margins as their grid calls for; and but for a very small one a likely one is given a close look
-sooner, because the landmark network judges better. What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md
-and 0022-sizes-of-search.md.
+margins as their grid calls for; and a likely one, unless it is very small, is given a close look
+sooner, because the landmark network judges better. What that moves and saves is in
+docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What is looked for in a picture, a hand or a face, and how MediaPipe's networks look for it.
 
 Numbers are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and `face_landmark_front_cpu`
-(https://github.com/google-ai-edge/mediapipe, 0.10), but for `searches`, `farthest`, `smooth`
-and `twice`: docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md say why. `trainer.landmarks` makes a graph of them.
+(https://github.com/google-ai-edge/mediapipe, 0.10), but for `searches`, `farthest`, `smooth` and
+`twice`: docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md say why.
+`trainer.landmarks` makes a graph of them.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ for complexity in (0, 1):
 numpy.savez(sys.argv[2], **out)
 """
 FULL = replace(
-    HAND, detector="palm_full", looker="hand_full", searches=(Search(192, 0.5, 0.5),), farthest=192
+    HAND, detector="palm_full", looker="hand_full", searches=(Search(192, 0.15, 0.5),), farthest=192
 )
 
 
