@@ -232,7 +232,7 @@ def parts(dataset: Dataset) -> Iterator[tuple[bool, list[int], list[int]]]:
             ]  # fmt: skip
         return
     rest, aside = split(dataset, share=1 / 3, seed=0)
-    fold = folds(Dataset(dataset.root, [dataset.pictures[i] for i in rest]), most=3, seed=0)
+    fold = folds(dataset.only(rest), most=3, seed=0)
     for number in range(3):
         learned = [i for i, at in zip(rest, fold, strict=True) if at != number]
         yield True, learned, [i for i, at in zip(rest, fold, strict=True) if at == number]

@@ -92,8 +92,6 @@ def divide(
         taught = describe(shown, everything, copies=COPIES, scraps=SCRAPS, cache=cache)
         unseen = describe(tests, everything, cache=cache)
         usual = describe(shown, recipe, cache=cache), describe(tests, recipe, cache=cache)
-        if unseen.dataset.labels != taught.dataset.labels:
-            raise DataError(f"{shown.root}: a label has no pictures to test on")
         yield Half(shown.root.name, seed, taught, unseen, usual)
 
 
@@ -108,7 +106,10 @@ def in_halves(folder: Path, seeds: int, pictures: int) -> Iterator[tuple[int, Da
             if seed % 2:
                 learn_from, test_on = test_on, learn_from
             shown = some(dataset, learn_from, pictures, seed)
-            yield seed, shown, some(dataset, test_on, TESTED, seed)
+            tests = some(dataset, test_on, TESTED, seed)
+            if shown.labels != tests.labels:
+                raise DataError(f"{place}: a label has pictures in one half only")
+            yield seed, shown, tests
 
 
 def accuracy(half: Half, column: str, kinds: list[Features], pictures: int) -> float:
@@ -201,8 +202,8 @@ def show(
 
 def some(dataset: Dataset, indices: list[int], most: int, seed: int) -> Dataset:
     """Return at most so many pictures of each label, drawn evenly from these."""
-    part = Dataset(dataset.root, [dataset.pictures[index] for index in indices])
-    return Dataset(dataset.root, [part.pictures[index] for index in some_rows(part, most, seed)])
+    part = dataset.only(indices)
+    return part.only(some_rows(part, most, seed))
 
 
 def some_rows(dataset: Dataset, most: int, seed: int) -> np.ndarray:
@@ -217,12 +218,9 @@ def some_rows(dataset: Dataset, most: int, seed: int) -> np.ndarray:
 
 def take(described: Described, chosen: np.ndarray) -> Described:
     """Return some pictures of those described."""
-    dataset = replace(
-        described.dataset, pictures=[described.dataset.pictures[index] for index in chosen]
-    )
     return replace(
         described,
-        dataset=dataset,
+        dataset=described.dataset.only(chosen),
         rows=described.rows[chosen],
         scraps=described.scraps[chosen],
     )

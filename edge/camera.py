@@ -81,11 +81,12 @@ class Camera(Source):
             horizontal=taken is not None and taken.horizontal_flip,
             vertical=taken is not None and taken.vertical_flip,
         )
+        set_to, lacks = _controls(self._camera.camera_controls, settings, taken)
+        self.taken = settings.taken(size, taken, lacks)
         if self._turn.quarter:
             size = size[1], size[0]
         horizontal, vertical = self._turn.mirrors_before
         sensor = _sensor_mode(self._camera, size, settings.rate)
-        set_to, self.lacks = _controls(self._camera.camera_controls, settings, taken)
         self._camera.configure(
             self._camera.create_video_configuration(
                 # "BGR888" is R, G, B in memory ("RGB888" is not).
@@ -290,17 +291,17 @@ def _sensor_mode(camera: Any, size: tuple[int, int], rate: float) -> dict[str, A
 
 def _controls(
     known: dict[str, Any], settings: CameraSettings, taken: card.Camera | None
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return what to set, of what this camera knows, and what it does not; say that in one line."""
+) -> tuple[dict[str, Any], dict[str, object]]:
+    """Return what to set, of what this camera knows; and what it lacks, by name."""
     balance, exposure = settings.light(taken)
     period = 1 / settings.rate
     controls: dict[str, Any] = {}
-    missing = []
+    missing: dict[str, object] = {}
     if not isinstance(exposure, str) and "ExposureTime" in known:
         controls["ExposureTime"] = round(1e6 * exposure)
         period = max(period, exposure)  # no frame is shorter than its light
     elif not isinstance(exposure, str):
-        missing.append(f"exposure {exposure:g} s")
+        missing["exposure"] = f"{exposure:g} s"
     if "FrameDurationLimits" in known:
         controls["FrameDurationLimits"] = (round(1e6 * period),) * 2
     if isinstance(balance, tuple) and "ColourGains" in known:
@@ -310,14 +311,12 @@ def _controls(
 
         controls |= {"AwbEnable": True, "AwbMode": getattr(enums.AwbModeEnum, balance.title())}
     elif balance != "auto":
-        missing.append(f"white balance {balance}")
+        missing["white balance"] = balance
     if "AfMode" in known:
         controls |= _focus(settings.focus)
     elif settings.focus is not None:
-        missing.append(f"focus {settings.focus}")
-    if missing:
-        log.warning("this camera cannot set %s; going on with its own", ", ".join(missing))
-    return controls, tuple(missing)
+        missing["focus"] = settings.focus
+    return controls, missing
 
 
 def _focus(focus: str | float | None) -> dict[str, Any]:

@@ -26,6 +26,8 @@ CARD_KEY = "handwave.card"
 GOLDEN_KEY = "handwave.golden"
 MAX_GOLDEN_BYTES = 4_000_000  # all golden frames, unpacked
 MAX_SIDE = 8192
+NOTE = "handwave.json"
+"""Beside a recording's pictures: how they were taken, a `Camera`; the card gets what most have."""
 WHITE_BALANCES = (
     "auto", "incandescent", "tungsten", "fluorescent", "indoor", "daylight", "cloudy",
 )  # fmt: skip
@@ -91,6 +93,12 @@ class Camera(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Whether the upright picture was mirrored, left for right."""
     vertical_flip: bool = False
     """Whether it was mirrored, top for bottom."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything but the size is other than a camera does by itself."""
+        light = self.white_balance not in {None, "auto"} or self.exposure is not None
+        return light or self.horizontal_flip or self.vertical_flip
 
     @property
     def fault(self) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -17,6 +18,11 @@ from edge.errors import ConfigError, did_you_mean
 from edge.files import read_bounded
 from edge.header import check_pins
 from edge.outputs.kind import Kind, Section, find_kind, kind_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
@@ -71,6 +77,31 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         if taken is not None:
             balance, exposure = balance or taken.white_balance, exposure or taken.exposure
         return balance or "auto", exposure or "auto"
+
+    def taken(
+        self, size: tuple[int, int], asked: Camera | None, lacks: Mapping[str, object]
+    ) -> Camera:
+        """Return how pictures are taken: as `asked` and as set here, but for what a camera lacks.
+
+        What it lacks is said in one line.
+
+        Args:
+            size: `(width, height)`, pixels.
+            asked: how the model's were taken.
+            lacks: what it cannot set, such as `white balance`, and to what.
+        """
+        if lacks:
+            words = ", ".join(f"{name} {value}" for name, value in lacks.items())
+            log.warning("this camera cannot set %s; going on with its own", words)
+        balance, exposure = self.light(asked)
+        known = isinstance(balance, str) and balance != "auto" and "white balance" not in lacks
+        return Camera(
+            size=size,
+            white_balance=str(balance) if known else None,
+            exposure=None if isinstance(exposure, str) or "exposure" in lacks else exposure,
+            horizontal_flip=asked is not None and asked.horizontal_flip,
+            vertical_flip=asked is not None and asked.vertical_flip,
+        )
 
 
 class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -160,6 +160,7 @@ class Device:
                 for number, step in enumerate(turns, 1):
                     self._tell(step, running.outputs)
                     if self.unsure is not None:
+                        self.unsure.taken = running.source.taken
                         self.unsure.see(step, project.decider)
                     show(step, running.wiring)
                     if number == frames:
@@ -226,6 +227,7 @@ class Patient(Source):
         while True:
             try:
                 self._source = self._open()
+                self.taken = self._source.taken
                 for frame in self._source:
                     failures = 0
                     yield frame

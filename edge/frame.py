@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from edge.card import Camera
+
 Image: TypeAlias = NDArray[np.uint8]
 """A picture: uint8 `[height, width, 3]`, RGB."""
 
@@ -41,8 +43,8 @@ class Source(ABC):
 
     live: ClassVar[bool] = True
     """Whether it shows the present, as a camera does; a recording can wait."""
-    lacks: tuple[str, ...] = ()
-    """What it was asked to set, such as an exposure, and cannot; in words."""
+    taken: Camera | None = None
+    """How its pictures are taken, as far as it could be set; None where nobody knows."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

@@ -88,6 +88,7 @@ class RemoteCamera(Source):
             self.close()
             raise
         paused = f"; {wanted.unit} is stopped until this ends" if opened.stopped else ""
+        self.taken = opened.taken
         log.warning("%s: %s", self._name, printable(f"{opened.source}, {opened.settings}{paused}"))
         self._reader = threading.Thread(target=self._read, name="remote camera", daemon=True)
         self._reader.start()

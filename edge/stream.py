@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from edge import card  # noqa: TC001  (msgspec reads the types of `Opened`)
 from edge.config import CameraSettings, read_config
 from edge.errors import HandwaveError, SourceError
 from edge.frame import SIZE
@@ -37,7 +38,6 @@ from edge.sources import default_source, open_source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edge import card
     from edge.frame import Frame, Image, Source
 
 HELLO = b"handwave camera 1 "
@@ -73,6 +73,8 @@ class Opened(msgspec.Struct, frozen=True):
     """Size, rate and light, in words."""
     stopped: bool
     """Whether the service was stopped for it."""
+    taken: card.Camera | None = None
+    """How its pictures are taken."""
 
 
 class _Setup(NamedTuple):
@@ -206,7 +208,7 @@ def _stream(wanted: Wanted, alone: Callable[[], bool], *, stopped: bool) -> None
     setup = _setup(wanted)
     with _open(setup) as camera:
         asked = _Asked()
-        words = Opened(setup.source, _in_words(setup), stopped)
+        words = Opened(setup.source, _in_words(setup), stopped, camera.taken)
         _write(HELLO + msgspec.json.encode(words) + b"\n")
         encode = encoder()
         for frame in camera:

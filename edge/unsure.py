@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from edge.card import Camera  # noqa: TC001  (msgspec reads the types of `Lot`)
 from edge.decider import GAP
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Lot(msgspec.Struct, frozen=True):
     ring: str
     """Stands for this process's memory; another one has kept other pictures."""
     pictures: list[Kept]
+    taken: Camera | None = None
+    """How they were taken."""
 
 
 class _One(msgspec.Struct, frozen=True, eq=False):
@@ -92,6 +95,8 @@ class Unsure:
         self.most = most
         self.problem: str | None = None
         """Why none can be kept; None where nothing is wrong."""
+        self.taken: Camera | None = None
+        """How the pictures are taken."""
         self._ring = secrets.token_hex(8)
         self._kept: list[_One] = []
         self._number = 0
@@ -123,7 +128,7 @@ class Unsure:
         """Return all that is kept now, oldest first."""
         self._settle()
         with self._lock:
-            return Lot(self._ring, [_told(one, self._now) for one in self._kept])
+            return Lot(self._ring, [_told(one, self._now) for one in self._kept], self.taken)
 
     def forget(self, ring: str, until: int) -> int:
         """Forget what somebody has by now; return how many pictures that were.

@@ -96,8 +96,8 @@ class Webcam(Source):
         capture = open_capture(
             number, f"{self._name}: no such camera, or another program has it; try webcam:1"
         )
-        size = size[::-1] if self._turn.quarter else size
-        self.lacks = _set_up(capture, size, settings, taken)
+        lacks = _set_up(capture, size[::-1] if self._turn.quarter else size, settings, taken)
+        self.taken = settings.taken(size, taken, lacks)
         self._newest: tuple[Any, float] | None = None
         self._ended = self._closed = False
         self._change = threading.Condition()
@@ -165,8 +165,8 @@ class Webcam(Source):
 
 def _set_up(
     capture: Any, size: tuple[int, int], settings: CameraSettings, taken: card.Camera | None
-) -> tuple[str, ...]:
-    """Ask a camera for what it should give; return what it cannot, and say it in one line."""
+) -> dict[str, object]:
+    """Ask a camera for what it should give; return what it lacks, by name."""
     import cv2
 
     capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
@@ -175,24 +175,25 @@ def _set_up(
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # few heed it, and those are the quicker
     linux = capture.getBackendName() == "V4L2"  # the others count in units of their own
     balance, exposure = settings.light(taken)
-    missing = []
+    missing: dict[str, object] = {}
+    if linux:  # it keeps what another program has set
+        capture.set(cv2.CAP_PROP_AUTO_WB, 1)
+        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 3)  # V4L2's number for "by the aperture's priority"
     if balance != "auto" and not (
         linux
         and isinstance(balance, str)
         and capture.set(cv2.CAP_PROP_AUTO_WB, 0)
         and capture.set(cv2.CAP_PROP_WB_TEMPERATURE, KELVIN[balance])
     ):
-        missing.append(f"white balance {balance}")
+        missing["white balance"] = balance
     if not isinstance(exposure, str) and not (
         linux
         and capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 1)  # V4L2's number for "by hand"
         and capture.set(cv2.CAP_PROP_EXPOSURE, max(1, round(exposure * 10_000)))  # in 0.1 ms
     ):
-        missing.append(f"exposure {exposure:g} s")
+        missing["exposure"] = f"{exposure:g} s"
     if settings.focus is not None and not (
         settings.focus == "continuous" and capture.set(cv2.CAP_PROP_AUTOFOCUS, 1)
     ):
-        missing.append(f"focus {settings.focus}")
-    if missing:
-        log.warning("this camera cannot set %s; going on with its own", ", ".join(missing))
-    return tuple(missing)
+        missing["focus"] = settings.focus
+    return missing

@@ -86,7 +86,7 @@ def open_for_capture(
     """
     name = name or default_source()
     kind, _, seed = name.partition(":")
-    if taken != AUTOMATIC:
+    if taken.is_set:
         return _set_camera(name, kind, taken)
     if kind == "virtual" and (seed.isdecimal() or not seed):
         from edge.virtual import LABELS, Virtual
@@ -106,19 +106,15 @@ def open_for_capture(
 def _set_camera(name: str, kind: str, taken: edge.card.Camera) -> Source:
     if name.startswith("ssh://"):
         raise SourceError(
-            f"{name}: how a Pi's camera is set its own edge.toml says: [camera] white_balance, "
-            "exposure; leave the options out"
+            f"{name}: how a Pi's camera is set, its own edge.toml and its model say; leave "
+            "--white-balance, --exposure and --flip out"
         )
     if name != "pi" and kind != "webcam":
         raise SourceError(
             f"{name}: no camera, and so nothing to set; leave --white-balance, --exposure and "
-            "--mirror out"
+            "--flip out"
         )
-    camera = open_source(name, size=taken.size, taken=taken)
-    if camera.lacks:  # the card would have a Pi do what was never done
-        camera.close()
-        raise SourceError(f"{name}: cannot set {', '.join(camera.lacks)}; leave that out")
-    return camera
+    return open_source(name, size=taken.size, taken=taken)
 
 
 def keep_picture(image: Image, path: Path) -> str:
@@ -158,9 +154,10 @@ def capture(
     number: int | None = None,
     countdown: float = 3.0,
     keep: Callable[[Image, Path], str] = keep_picture,
-    taken: edge.card.Camera = AUTOMATIC,
 ) -> Generator[Shot]:
     """Keep pictures from a source in a new folder, yielding every frame on the way.
+
+    Beside them is noted how they are taken, where the source knows and anything is set.
 
     Stop iterating whenever you like: what was kept is whole. A folder with nothing in it is
     removed again.
@@ -171,7 +168,6 @@ def capture(
         number: how many to keep; None goes on until the source ends.
         countdown: seconds to look on before the first is kept, where the source is a camera.
         keep: writes a picture under a name without suffix, or says why there is nothing to keep.
-        taken: how the camera is set; noted beside the pictures where anything is.
 
     Raises:
         DataError: the folder or a picture cannot be written.
@@ -185,8 +181,8 @@ def capture(
     kept, due, start, lacking = 0, 0.0, None, ""
     try:
         with source:
-            if taken != AUTOMATIC:
-                note(taken, folder)
+            if source.taken is not None and source.taken.is_set:
+                note(source.taken, folder)
             for frame in source:
                 if start is None:
                     start = frame.time + (countdown if source.live else 0.0)

@@ -221,14 +221,17 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     show_default=True, help="hand, face: only where its points were, so that nobody can be seen.",
 )  # fmt: skip
 @click.option(
-    "--white-balance", type=click.Choice(WHITE_BALANCES),
+    "--white-balance", type=click.Choice(WHITE_BALANCES[1:]),
     help="The light to set the camera to; the Pi is then set alike.  [default: automatic]",
 )  # fmt: skip
 @click.option(
     "--exposure", type=click.FloatRange(0, 1, min_open=True), metavar="SECONDS",
     help="How long to let light in, such as 0.01; the Pi then does alike.  [default: automatic]",
 )  # fmt: skip
-@click.option("--mirror", is_flag=True, help="Keep pictures as in a mirror; the Pi then does.")
+@click.option(
+    "--flip", is_flag=True,
+    help="Flip pictures left for right, as a mirror does; the Pi then does alike.",
+)  # fmt: skip
 def capture(
     *,
     label: str,
@@ -239,7 +242,7 @@ def capture(
     keep: Literal["pictures", "hand", "face"],
     white_balance: str | None,
     exposure: float | None,
-    mirror: bool,
+    flip: bool,
 ) -> None:
     """Record a session of LABEL into DATA/LABEL/<time>/: about eight pictures a second.
 
@@ -256,10 +259,12 @@ def capture(
         _fetch_missing([keep])
     keeping = keep_picture if keep == "pictures" else keep_points(keep, label)
     taken = msgspec.structs.replace(
-        AUTOMATIC, white_balance=white_balance, exposure=exposure, horizontal_flip=mirror
+        AUTOMATIC, white_balance=white_balance, exposure=exposure, horizontal_flip=flip
     )
+    if taken.fault:  # an exposure of NaN is in any range
+        raise click.UsageError(taken.fault)
     camera = open_for_capture(source, label, data, taken)
-    shots = record(camera, folder, number=number, countdown=countdown, keep=keeping, taken=taken)
+    shots = record(camera, folder, number=number, countdown=countdown, keep=keeping)
     # Closed by hand, as what it leaves is counted below.
     with Viewfinder(label, number) as viewfinder, closing(shots):
         try:

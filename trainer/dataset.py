@@ -63,6 +63,10 @@ class Dataset:
         """Return how many pictures each label has."""
         return {label: sum(p.label == label for p in self.pictures) for label in self.labels}
 
+    def only(self, indices: Iterable[int]) -> Dataset:
+        """Return the dataset with some of its pictures."""
+        return replace(self, pictures=[self.pictures[index] for index in indices])
+
     def without(self, unreadable: Iterable[Picture]) -> Dataset:
         """Return the dataset without some pictures."""
         gone = set(unreadable)
@@ -96,7 +100,7 @@ def read_dataset(root: Path) -> Dataset:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
     notes: list[str] = []
     pictures = [picture for folder in folders for picture in _read_label(folder, notes)]
-    taken, differing = how_taken(picture.path for picture in pictures)
+    taken, differing = how_taken((picture.path for picture in pictures), root)
     return Dataset(root, pictures, notes + differing, taken)
 
 

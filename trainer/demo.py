@@ -170,8 +170,7 @@ def _own_stage(data: Path, folder: Path) -> Stage:
         copy = stream / picture.label / picture.session / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture.path, copy)
-    rest = Dataset(data, [dataset.pictures[index] for index in train], dataset.notes)
-    return Stage(rest, str(stream), None, about)
+    return Stage(dataset.only(train), str(stream), None, about)
 
 
 def _tails(dataset: Dataset) -> tuple[list[int], list[int]]:

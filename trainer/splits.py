@@ -49,8 +49,9 @@ def split(dataset: Dataset, *, share: float = 0.25, seed: int = 0) -> tuple[list
     chosen: set[str] = set()
     sessions = sorted(members, key=natural_key)
     order = [sessions[index] for index in np.random.default_rng(seed).permutation(len(sessions))]
-    for wanted in (nearer, missing) if share > 0 else ():
-        for session in order:
+    smallest_first = sorted(order, key=lambda session: members[session].total())
+    for wanted, sequence in ((nearer, order), (missing, smallest_first)) if share > 0 else ():
+        for session in sequence:
             labels = members[session]
             spare = all(left[label] > 1 for label in labels)
             if session not in chosen and spare and wanted(labels):

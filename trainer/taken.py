@@ -1,7 +1,7 @@
 """How pictures were taken: noted beside each session's, read into the model's card.
 
-A session's folder may hold `camera.json`, the card's `camera` (`edge.card.Camera`): the device then
-sets its own camera to the same light, and mirrors as the pictures are mirrored.
+A session's folder may hold `handwave.json`, an `edge.card.Camera`: the device then sets its own
+camera to the same light, and mirrors as the pictures are mirrored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge.card import Camera
+from edge.card import NOTE, Camera
 from edge.files import read_bounded
 from edge.frame import SIZE
 from trainer.errors import DataError
@@ -21,16 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-NAME = "camera.json"
 MAX_BYTES = 10_000
 AUTOMATIC = Camera(size=SIZE)
 SETTINGS = {
     "white_balance": "white balance",
     "exposure": "exposure",
-    "horizontal_flip": "mirrored left for right",
-    "vertical_flip": "mirrored top for bottom",
+    "horizontal_flip": "flipped left for right",
+    "vertical_flip": "flipped top for bottom",
 }
-WORDS = {None: "automatic", True: "yes", False: "no"}
 
 
 def note(camera: Camera, folder: Path) -> None:
@@ -39,42 +37,54 @@ def note(camera: Camera, folder: Path) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    write_whole(msgspec.json.encode(camera), folder / NAME, error=DataError)
+    write_whole(msgspec.json.encode(camera), folder / NOTE, error=DataError)
 
 
-def how_taken(pictures: Iterable[Path]) -> tuple[Camera, list[str]]:
-    """Return how most of the pictures were taken, and in words where others were not.
+def how_taken(pictures: Iterable[Path], root: Path) -> tuple[Camera, list[str]]:
+    """Return how more of the pictures were taken than any other way; and in words, how others were.
 
     Sessions without a note count as taken with everything automatic. The size is not looked at.
+
+    Args:
+        pictures: `root/<label>/<session>/...`, or `root/<label>/...`.
+        root: of the dataset.
 
     Raises:
         DataError: a note that is damaged.
     """
-    folders = Counter(picture.parent for picture in pictures)
-    notes = {folder: read_note(folder) or AUTOMATIC for folder in folders}
-    common, differing = {}, []
-    for name, words in SETTINGS.items():
-        values: Counter[str | float | bool | None] = Counter()
-        for folder, count in folders.items():
-            values[getattr(notes[folder], name)] += count
-        common[name] = values.most_common(1)[0][0]
-        if len(values) > 1:
-            value = common[name]
-            most = WORDS[value] if value is None or isinstance(value, bool) else value
-            differing.append(
-                f"{words}: not all pictures were taken alike; the device's camera does as for "
-                f"most of them: {most}"
-            )
-    return msgspec.structs.replace(AUTOMATIC, **common), differing
+    ways: Counter[Camera] = Counter()
+    for folder, count in Counter(_session(picture, root) for picture in pictures).items():
+        ways[read_note(folder) or AUTOMATIC] += count
+    if len(ways) < 2:
+        return next(iter(ways), AUTOMATIC), []
+    (chosen, count), *_ = ways.most_common()
+    names = [name for name in SETTINGS if len({getattr(way, name) for way in ways}) > 1]
+    how = ", ".join(f"{SETTINGS[name]} {_word(getattr(chosen, name))}" for name in names)
+    said = (
+        "not all pictures were taken alike; the device's camera does as for the most of them, "
+        f"{count} of {ways.total()}: {how}"
+    )
+    return chosen, [said]
+
+
+def _session(picture: Path, root: Path) -> Path:
+    """Return the folder of a picture's session; of a loose picture, its label's."""
+    within = picture.relative_to(root).parts[:-1]
+    return root.joinpath(*within[:2])
+
+
+def _word(value: object) -> str:
+    words = {"None": "automatic", "True": "yes", "False": "no"}
+    return words.get(str(value), str(value))
 
 
 def read_note(folder: Path) -> Camera | None:
-    """Return what a session's note says; None where there is none.
+    """Return what a session's note says, but for the size; None where there is none.
 
     Raises:
         DataError: it is damaged.
     """
-    path = folder / NAME
+    path = folder / NOTE
     if not path.is_file():
         return None
     content = read_bounded(path, MAX_BYTES, what="note", missing="it is gone", error=DataError)
@@ -88,4 +98,5 @@ def read_note(folder: Path) -> Camera | None:
             f"{path}: damaged: {fault}; remove it, and these pictures count as taken with "
             "everything automatic"
         )
-    return camera
+    balance = None if camera.white_balance == "auto" else camera.white_balance
+    return msgspec.structs.replace(camera, size=SIZE, white_balance=balance)

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from deploy.errors import DeployError
+from edge.card import NOTE
 from edge.unsure import Lot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deploy.live.tunnel import Tunnel
+    from edge.card import Camera
 
 PATH = "/unsure"
 
@@ -63,7 +65,7 @@ def pull(tunnel: Tunnel, folder: Path) -> Pulled:
             wanted.setdefault(_folder_name(kept.label), []).append(kept.jpeg)
     if wanted:
         with _writing(folder):
-            session = _write(wanted, folder, session)
+            session = _write(wanted, folder, session, lot.taken)
     problem = _forget(tunnel, lot) if lot.pictures else None
     return Pulled(Counter({name: len(them) for name, them in wanted.items()}), session, problem)
 
@@ -95,7 +97,7 @@ def _check(jpeg: bytes, host: str) -> None:
         ) from problem
 
 
-def _write(wanted: dict[str, list[bytes]], folder: Path, session: str) -> str:
+def _write(wanted: dict[str, list[bytes]], folder: Path, session: str, taken: Camera | None) -> str:
     """Write all in a hidden folder, then move each label's whole session into place."""
     folder.mkdir(parents=True, exist_ok=True)
     number, name = 1, session
@@ -109,6 +111,8 @@ def _write(wanted: dict[str, list[bytes]], folder: Path, session: str) -> str:
             (place / label).mkdir()
             for at, content in enumerate(pictures, 1):
                 _write_file(place / label / f"{at:04d}.jpg", content)
+            if taken is not None and taken.is_set:
+                _write_file(place / label / NOTE, msgspec.json.encode(taken))
         for label in wanted:
             target = folder / label / name
             target.parent.mkdir(exist_ok=True)

@@ -398,6 +398,29 @@ def test_the_light_is_set_as_edge_toml_says_and_else_as_the_card(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize(
+    ("settings", "asked", "expected"),
+    [
+        ({}, {}, {}),
+        ({}, {"white_balance": "daylight", "exposure": 0.01, "vertical_flip": True},
+         {"white_balance": "daylight", "exposure": 0.01, "vertical_flip": True}),
+        ({"white_balance": "cloudy", "exposure": "auto"},
+         {"white_balance": "daylight", "exposure": 0.01}, {"white_balance": "cloudy"}),
+        ({"white_balance": (1.5, 2.0)}, {"white_balance": "daylight"}, {}),
+        ({"rotation": 90}, {"horizontal_flip": True}, {"horizontal_flip": True}),
+    ],
+)  # fmt: skip
+def test_it_says_how_its_pictures_are_taken(sensor, settings, asked, expected):
+    with Camera(SIZE, settings=CameraSettings(**settings), taken=card_camera(**asked)) as camera:
+        assert camera.taken == card_camera(**expected)
+
+
+def test_what_it_cannot_set_it_does_not_say_to_be_set(sensor):
+    sensor.fixed = True
+    with Camera(SIZE, taken=card_camera(white_balance="cloudy", exposure=0.005)) as camera:
+        assert not camera.taken.is_set
+
+
 def test_every_white_balance_is_one_of_libcameras(libcamera):
     names = {name.lower() for name in libcamera._Controls.AwbModeEnum.__members__}
     assert set(card.WHITE_BALANCES) == names - {"custom"}

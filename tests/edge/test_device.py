@@ -14,6 +14,7 @@ import gpiozero
 import numpy as np
 import pytest
 
+from edge import card
 from edge import device as device_module
 from edge.classifier import Classifier
 from edge.config import read_config
@@ -279,6 +280,21 @@ def test_a_step_knows_how_old_its_frame_was(taught, pattern):
     decider, outputs = Decider(), Outputs({})
     turns = steps(Late(pattern, [0.0], ["rock"] * 3), Classifier(taught.path), decider, outputs)
     assert [step.latency for step in turns] == pytest.approx([0.07] * 3)
+
+
+def test_a_camera_that_came_back_says_how_it_takes_pictures():
+    class Camera(Source):
+        def __init__(self, taken):
+            self.taken = taken
+
+        def __iter__(self):
+            yield Frame(np.zeros((2, 2, 3), np.uint8), 0.0)
+
+    taken = card.Camera(size=(2, 2), exposure=0.01)
+    patient = Patient(lambda: Camera(taken), lambda _problem: None, lambda _seconds: True)
+    assert patient.taken is None
+    next(iter(patient))
+    assert patient.taken == taken
 
 
 def test_pauses_between_tries_grow_and_stay():

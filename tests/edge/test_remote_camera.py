@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 import edge.remote_camera
+from edge import card
 from edge.errors import SourceError
 from edge.frame import Frame
 from edge.remote_camera import BOOT, RemoteCamera, pack, read_frame
 from edge.sources import open_source
-from edge.stream import HEADER, JPEG, PICTURE, RAW, Wanted, encoder, packed
+from edge.stream import HEADER, JPEG, PICTURE, RAW, Opened, Wanted, encoder, packed
 
 SSH = """
 while [ $# -gt 1 ]; do shift; done
@@ -126,6 +127,14 @@ def test_it_is_set_as_the_service_has_it(open_it, there, project, caplog):
         frame = next(iter(camera))
     assert frame.image.shape == (48, 64, 3)  # the model's
     assert "64x48, white balance daylight, exposure 0.01; as the service has it" in caplog.text
+
+
+def test_how_its_pictures_are_taken_travels_and_an_older_pi_says_nothing_of_it():
+    taken = card.Camera(size=(64, 48), white_balance="daylight", vertical_flip=True)
+    sent = msgspec.json.encode(Opened("pi", "64x48", True, taken))
+    assert msgspec.json.decode(sent, type=Opened).taken == taken
+    older = b'{"source": "pi", "settings": "64x48", "stopped": true}'
+    assert msgspec.json.decode(older, type=Opened).taken is None
 
 
 def test_the_services_own_source_is_taken(open_it, there, project, caplog):

@@ -9,6 +9,7 @@ import threading
 import time
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -116,7 +117,31 @@ def test_it_asks_for_size_and_rate(capture):
         cv2.CAP_PROP_FRAME_HEIGHT: 240,
         cv2.CAP_PROP_FPS: 15,
         cv2.CAP_PROP_BUFFERSIZE: 1,
+        cv2.CAP_PROP_AUTO_WB: 1,
+        cv2.CAP_PROP_AUTO_EXPOSURE: 3,
     }
+
+
+def test_what_another_program_has_set_is_automatic_again_where_that_is_wanted(capture):
+    Webcam(0, settings=CameraSettings(exposure=0.01)).close()
+    Webcam(0).close()
+    first, then = (made.settings for made in capture.made)
+    assert (first[cv2.CAP_PROP_AUTO_EXPOSURE], then[cv2.CAP_PROP_AUTO_EXPOSURE]) == (1, 3)
+    assert then[cv2.CAP_PROP_AUTO_WB] == 1
+
+
+def test_it_says_how_its_pictures_are_taken(capture):
+    asked = card.Camera(
+        size=(640, 480), white_balance="daylight", exposure=0.01, horizontal_flip=True
+    )
+    with Webcam(0, (320, 240), taken=asked) as camera:
+        assert camera.taken == msgspec.structs.replace(asked, size=(320, 240))
+    with Webcam(0, (320, 240)) as camera:
+        assert not camera.taken.is_set
+    capture.refuses = {cv2.CAP_PROP_AUTO_EXPOSURE}
+    with Webcam(0, (320, 240), taken=asked) as camera:
+        assert camera.taken.exposure is None
+        assert camera.taken.white_balance == "daylight"
 
 
 def test_it_is_turned_upright_and_mirrored_as_the_card_says(capture):

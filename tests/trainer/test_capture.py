@@ -160,37 +160,39 @@ def test_a_camera_is_set_as_asked(tmp_path, monkeypatch, name):
     assert asked == [(name, {"size": (640, 480), "taken": SET})]
 
 
-def test_a_camera_that_cannot_be_set_like_that_is_refused_and_closed(tmp_path, monkeypatch):
-    camera = Camera()
-    camera.lacks = ("exposure 0.01 s",)
-    monkeypatch.setattr("trainer.capture.open_source", lambda _name, **_how: camera)
-    with pytest.raises(SourceError, match=r"cannot set exposure 0\.01 s; leave that out"):
-        open_for_capture("webcam:0", "palm", tmp_path, SET)
-    assert camera.closed
-
-
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("ssh://pi@host", "its own edge.toml"), ("virtual", "no camera"), (".", "no camera")],
+    [
+        ("ssh://pi@host", "its own edge.toml and its model"),
+        ("virtual", "no camera"),
+        (".", "no camera"),
+    ],
 )
 def test_what_is_no_camera_of_this_machine_cannot_be_set(tmp_path, name, says):
     with pytest.raises(SourceError, match=says):
         open_for_capture(name, "palm", tmp_path, SET)
 
 
-def test_how_the_camera_was_set_is_noted_beside_the_pictures(folder):
-    list(capture(Camera(), folder, number=2, countdown=0, taken=SET))
-    assert names(folder) == ["0001.jpg", "0002.jpg", "camera.json"]
+def taking(taken, **how):
+    camera = Camera(**how)
+    camera.taken = taken
+    return camera
+
+
+def test_how_a_camera_takes_pictures_is_noted_beside_them(folder):
+    list(capture(taking(SET), folder, number=2, countdown=0))
+    assert names(folder) == ["0001.jpg", "0002.jpg", "handwave.json"]
     assert read_note(folder) == SET
 
 
-def test_of_a_camera_left_alone_nothing_is_noted(folder):
-    list(capture(Camera(), folder, number=2, countdown=0))
+@pytest.mark.parametrize("taken", [None, edge.card.Camera(size=(64, 48), white_balance="auto")])
+def test_of_a_camera_left_alone_nothing_is_noted(folder, taken):
+    list(capture(taking(taken), folder, number=2, countdown=0))
     assert names(folder) == ["0001.jpg", "0002.jpg"]
 
 
 def test_a_note_without_pictures_is_removed_with_its_folder(folder):
-    assert list(capture(Camera(seconds=0), folder, taken=SET)) == []
+    assert list(capture(taking(SET, seconds=0), folder)) == []
     assert not folder.exists()
 
 

@@ -551,8 +551,8 @@ def test_ctrl_c_in_the_countdown_leaves_nothing(tmp_path, fast, monkeypatch):
 
 def test_light_set_for_a_recording_ends_in_the_models_card(tmp_path, monkeypatch):
     class Webcam(Source):
-        def __init__(self, *_: object, **_how: object) -> None:
-            pass
+        def __init__(self, _number, size, *, settings, taken):
+            self.taken = settings.taken(size, taken, {})
 
         def __iter__(self):
             image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
@@ -560,7 +560,7 @@ def test_light_set_for_a_recording_ends_in_the_models_card(tmp_path, monkeypatch
 
     monkeypatch.setattr("edge.sources.Webcam", Webcam)
     for label in ("palm", "rock"):
-        light = ["--white-balance", "daylight", "--exposure", 0.01, "--mirror"]
+        light = ["--white-balance", "daylight", "--exposure", 0.01, "--flip"]
         arguments = [label, "--source", "webcam:0", *light, "--countdown", 0, "-n", 8]
         fine(run("capture", *arguments, "--data", tmp_path / "data"))
     arguments = ["--features", "pixels", "--no-report", "-o", tmp_path / "m.onnx"]
@@ -575,7 +575,7 @@ def test_light_set_for_a_recording_ends_in_the_models_card(tmp_path, monkeypatch
     ("arguments", "says"),
     [
         (["palm", "--source", "virtual", "--exposure", "0.01"], "no camera"),
-        (["palm", "--source", "ssh://pi@host", "--mirror"], "its own edge.toml"),
+        (["palm", "--source", "ssh://pi@host", "--flip"], "its own edge.toml"),
         (["../x", "--source", "virtual"], "cannot be a label"),
         (["", "--source", "virtual"], "cannot be a label"),
         (["rock", "--source", "virtual"], "draws background, palm"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edge.card import Camera
+from edge.card import NOTE, Camera
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
-from trainer.taken import AUTOMATIC, NAME, how_taken, note, read_note
+from trainer.taken import AUTOMATIC, how_taken, note, read_note
 
 DAYLIGHT = Camera(size=(640, 480), white_balance="daylight", exposure=0.01)
 
@@ -55,20 +55,44 @@ def test_where_sessions_differ_most_pictures_decide_and_it_is_said(data):
         note(DAYLIGHT, folder)
     dataset = read_dataset(data)
     assert dataset.taken == DAYLIGHT
-    assert dataset.notes == [
-        f"{what}: not all pictures were taken alike; the device's camera does as for most of them: "
-        f"{most}"
-        for what, most in (
-            ("white balance", "daylight"), ("exposure", "0.01"), ("mirrored left for right", "no")
-        )
-    ]  # fmt: skip
+    assert dataset.notes[0].endswith(
+        "9 of 12: white balance daylight, exposure 0.01, flipped left for right no"
+    )
 
 
 def test_a_session_without_a_note_counts_as_automatic(data):
     note(DAYLIGHT, sessions(data)[0])
-    taken, differing = how_taken(data.glob("*/*/*.jpg"))
+    taken, said = how_taken(data.glob("*/*/*.jpg"), data)
     assert taken == AUTOMATIC
-    assert len(differing) == 2
+    assert said[0].endswith("9 of 12: white balance automatic, exposure automatic")
+
+
+def test_an_exposure_of_a_second_is_not_a_yes(data):
+    for folder in sessions(data)[1:]:
+        note(Camera(size=(640, 480), exposure=1.0), folder)
+    assert read_dataset(data).notes[0].endswith("exposure 1.0")
+
+
+def test_automatic_by_name_or_in_another_size_is_automatic_all_the_same(data):
+    note(Camera(size=(320, 240), white_balance="auto"), sessions(data)[0])
+    dataset = read_dataset(data)
+    assert (dataset.taken, dataset.notes) == (AUTOMATIC, [])
+
+
+def test_a_note_holds_for_folders_within_its_session(data):
+    for folder in sessions(data):
+        note(DAYLIGHT, folder)
+        (folder / "more").mkdir()
+        (folder / "0.jpg").rename(folder / "more" / "0.jpg")
+    assert (read_dataset(data).taken, read_dataset(data).notes) == (DAYLIGHT, [])
+
+
+def test_a_note_beside_loose_pictures_holds_for_them(tmp_path):
+    for label in ("palm", "rock"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.jpg").touch()
+        note(DAYLIGHT, tmp_path / label)
+    assert read_dataset(tmp_path).taken == DAYLIGHT
 
 
 def test_pictures_left_out_take_no_note_with_them(data):
@@ -91,9 +115,9 @@ def test_pictures_left_out_take_no_note_with_them(data):
     ],
 )
 def test_a_damaged_note_is_one_line(data, content, says):
-    path = sessions(data)[0] / NAME
+    path = sessions(data)[0] / NOTE
     path.write_bytes(content)
-    with pytest.raises(DataError, match=NAME) as caught:
+    with pytest.raises(DataError, match=NOTE) as caught:
         read_dataset(data)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

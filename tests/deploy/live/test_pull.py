@@ -12,6 +12,7 @@ import deploy.cli
 import deploy.live.pull
 from deploy import DeployError
 from deploy.live.pull import pull
+from edge.card import Camera
 from edge.unsure import Kept, Lot, Unsure
 from trainer.dataset import read_dataset
 
@@ -36,7 +37,7 @@ class Ring(Unsure):
         ]
 
     def lot(self):
-        return Lot(self._ring, list(self.pictures))
+        return Lot(self._ring, list(self.pictures), self.taken)
 
     def forget(self, ring, until):
         if ring == self._ring:
@@ -77,6 +78,19 @@ def test_the_trainer_reads_them_as_one_session_a_label(tunnel, ring, to):
     dataset = read_dataset(to)
     assert dataset.sessions() == {"palm": {session}, "rock": {session}}
     assert dataset.notes == []
+
+
+def test_how_the_device_takes_pictures_comes_along(tunnel, ring, to):
+    ring.taken = Camera(size=(64, 48), white_balance="daylight", horizontal_flip=True)
+    pull(tunnel, to)
+    taken = read_dataset(to).taken
+    assert (taken.white_balance, taken.horizontal_flip) == ("daylight", True)
+
+
+def test_of_a_device_left_alone_nothing_is_noted(tunnel, ring, to):
+    ring.taken = Camera(size=(64, 48))
+    pull(tunnel, to)
+    assert not list(to.rglob("*.json"))
 
 
 def test_nothing_hidden_is_left(tunnel, ring, to):
