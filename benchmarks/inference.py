@@ -51,14 +51,17 @@ if TYPE_CHECKING:
 SIZE = (320, 240)
 PALM, ROOM = (draw(label, Scene.random(0, SIZE), 0) for label in ("palm", "background"))
 CLOSE = cv2.resize(PALM[60:180, 80:240], SIZE)
-"""A palm that is found when the detector sees the picture in its smaller size."""
+"""A palm that is found when the detector sees the picture in its smallest size."""
+FAR = np.array(ROOM)
+FAR[96:144, 128:192] = cv2.resize(draw("palm", Scene.random(3, SIZE), 0), (64, 48))
+"""A palm that is found when the detector sees the picture in its largest size."""
 TURN = 0.02
 """Seconds of processor time that a turn takes at the least: its clock is not that fine."""
 RECIPE = "MobileNetV2 0.35 at 224"
-SEEN, SEEN_SMALLER = (192, 128), (128, 128)
-"""What the detector sees of a frame: `HAND.far` high or more, and whole `CELL`s."""
+SEEN = [(192, 128), (128, 128), (256, 192)]
+"""What the detector sees of a frame in each search: at least so high, and whole `CELL`s."""
 PARTS = [
-    *((file, seen) for file in ("palm_lite", "palm_full") for seen in (SEEN, SEEN_SMALLER)),
+    *((file, seen) for file in ("palm_lite", "palm_full") for seen in SEEN),
     *((file, (HAND.near, HAND.near)) for file in ("hand_lite", "hand_full")),
 ]
 """MediaPipe's networks, and the width and height that they see."""
@@ -132,7 +135,7 @@ def print_parts(
         two_threads = " | ".join(f"{ratio:.2f}" for ratio in ratios)
         row(name_of(*part), costs[name_of(*part)].processor, two_threads)
     look = costs[name_of(HAND.looker, (HAND.near, HAND.near))].processor
-    seek = costs[name_of(HAND.detector, SEEN)].processor
+    seek = costs[name_of(HAND.detector, SEEN[0])].processor
     row("the rest, followed", costs["hand, followed"].processor - look, "|")
     row("the rest, searched for", costs["hand, searched for"].processor - look - seek, "|")
 
@@ -206,8 +209,17 @@ def in_onnxruntime(features: Features) -> list[Subject]:
         subject(f"{features.name}, followed", one(image=PALM, state=state)),
         subject(f"{features.name}, searched for", one(image=PALM)),
         subject(f"{features.name}, searched for, close", one(image=CLOSE)),
+        subject(f"{features.name}, searched for, far", one(image=FAR)),
+        subject(f"{features.name}, far, in its turn", one(image=FAR, state=last_turn(state))),
         nothing,
     ]
+
+
+def last_turn(state: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the state of a stream that showed nobody, before the search in the last size."""
+    turn = np.zeros_like(state)
+    turn[3] = len(HAND.searches)
+    return turn
 
 
 def stream(session: InferenceSession, image: Image) -> Callable[[], Sequence[Any]]:
