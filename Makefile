@@ -29,6 +29,7 @@ lint: $(VENV)/dev  ## linters and the type checker
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/mypy benchmarks
 
 format: $(VENV)/dev
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

@@ -79,7 +79,7 @@ class _File:
         self.operator("DIV", inputs, output, self.shape(inputs[0]), tfl.DivOptionsT())
 
     def conv(self, inputs: Names, output: str, *, group: int, strides: Sides, **_: object) -> None:
-        _, height, width, _ = self.shape(inputs[0])
+        height, width = self.shape(inputs[0])[1:3]
         filters = self.constants[inputs[1]]  # (channels out, channels in, rows, columns)
         step = {"padding": SAME, "strideW": strides[1], "strideH": strides[0]}
         if group == 1:

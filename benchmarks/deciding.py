@@ -32,7 +32,7 @@ import argparse
 import math
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator  # noqa: TC003  (a script)
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
@@ -113,10 +113,10 @@ def tremble(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     scale = 1 + rng.uniform(-0.03, 0.03)
     shift = rng.uniform(-0.02, 0.02, 2) * (width, height)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-3, 3), scale)
-    matrix[:, 2] += shift
+    matrix = matrix + np.pad(shift[:, None], ((0, 0), (2, 0)))
     moved = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
     noisy = moved * rng.uniform(0.95, 1.05) + rng.normal(0, 3, moved.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(noisy, 0, 255), np.uint8)
 
 
 def passing(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -300,7 +300,7 @@ def gestures(scene: Scene, rng: np.random.Generator, rate: float, stay: float) -
         since = (number + comes) / rate
         for step in range(-comes, lasts):
             picture = run[(first + int(max(0, step) / rate / stay)) % len(run)]
-            yield frame((picture, MOVING if step < 0 else rng.integers(VIEWS)), label, since)
+            yield frame((picture, MOVING if step < 0 else int(rng.integers(VIEWS))), label, since)
 
 
 def standing(things: list[Said], rng: np.random.Generator, rate: float) -> Iterator[View]:
@@ -447,7 +447,7 @@ class Outcome:
 
     events: Events = field(default_factory=Events)
     false: Counter[str] = field(default_factory=Counter)
-    hours: Counter[str] = field(default_factory=Counter)
+    hours: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def add(self, setting: Setting, scene: Scene, shown: Streams) -> Outcome:
         """Run a scene's streams through a new decider each."""

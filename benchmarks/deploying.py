@@ -197,7 +197,11 @@ def one_host(model: Path, number: int) -> None:
             table("nothing to do", turns(number, nothing), "`ssh HOST true`")
 
             def new(push: Callable[[], Took]) -> Callable[[], Took]:
-                return lambda: (laptop.change(), push())[1]
+                def go() -> Took:
+                    laptop.change()
+                    return push()
+
+                return go
 
             naive = "`scp`, `ssh HOST systemctl restart`"
             changed = {

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 SIZE = (320, 240)
 PALM, ROOM = (draw(label, Scene.random(0, SIZE), 0) for label in ("palm", "background"))
-CLOSE = cv2.resize(PALM[60:180, 80:240], SIZE)
+CLOSE = np.asarray(cv2.resize(PALM[60:180, 80:240], SIZE), np.uint8)
 """A palm that is found when the detector sees the picture in its smallest size."""
 FAR = np.array(ROOM)
 FAR[96:144, 128:192] = cv2.resize(draw("palm", Scene.random(3, SIZE), 0), (64, 48))
@@ -267,7 +267,7 @@ def in_litert(name: str, content: bytes, frame: Image) -> Subject:
     _, height, width, _ = inside["shape"]
 
     def run() -> list[Any]:
-        image = frame
+        image: NDArray[Any] = frame
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         if inside["dtype"] == np.float32:  # as Teachable Machine's own example does

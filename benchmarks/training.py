@@ -149,7 +149,8 @@ def scikit_learn(lesson: Lesson) -> Callable[[Array], Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         network.fit(X, y)
-    return network.predict
+    predict: Callable[[Array], Any] = network.predict
+    return predict
 
 
 def pytorch(lesson: Lesson, *, fused: bool | None = None) -> Callable[[Array], Any]:
