@@ -21,12 +21,17 @@ GROUPS = ("video", "gpio", "audio")
 BASE = ("python3-venv", "python3-numpy")
 HARDWARE = ("python3-gpiozero", "python3-lgpio")
 CAMERA = ("python3-picamera2",)
-FALLBACK = ("python3-libcamera", "python3-prctl", "python3-pil", "python3-dev", "gcc", "libcap-dev")
-"""What PyPI's picamera2 and lgpio need of apt, where apt has neither: plain Debian."""
+COMPILER = ("python3-dev", "gcc")
+FALLBACK = {
+    "picamera2": ("python3-libcamera", "python3-prctl", "python3-pil", *COMPILER, "libcap-dev"),
+    "lgpio": COMPILER,
+}
+"""What PyPI's modules need of apt, where apt has none of them: plain Debian. Bookworm's has no
+python3-libcamera: a webcam serves there, and pins."""
 SOUND = {".wav": ("alsa-utils",), ".mp3": ("mpg123",)}
 SPEECH = ("espeak-ng", "alsa-utils")
 SCREEN = ("python3-pygame", "python3-pil", "libegl1", "libgles2")
-ALL = (*BASE, *HARDWARE, *CAMERA, *FALLBACK, *SPEECH, "mpg123", *SCREEN, "polkitd")
+ALL = (*BASE, *HARDWARE, *CAMERA, *FALLBACK["picamera2"], *SPEECH, "mpg123", *SCREEN, "polkitd")
 """Every package that some edge.toml may need: what a survey asks about."""
 SHUTDOWN = "polkitd"
 GPIOZERO = (2, 0)
@@ -113,7 +118,8 @@ def without_what_apt_lacks(
             apt.remove(package)
             pip.append({"gpiozero": "gpiozero>=2.0.1"}.get(module, module))
     if pip:
-        apt += [one for one in FALLBACK if one not in apt]
+        apt += [one for module in reversed(pip) for one in FALLBACK.get(module, ())]
+        apt = list(dict.fromkeys(apt))
         names = ", ".join(one.partition(">")[0] for one in pip)
         notes.append(f"apt has no (new enough) {names} there: taken from PyPI into the venv")
     return apt, pip, notes

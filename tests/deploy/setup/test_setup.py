@@ -146,6 +146,15 @@ def test_plain_debian_takes_from_pypi_what_apt_lacks_and_says_so():
     )
 
 
+def test_without_the_pis_camera_plain_debian_needs_no_libcamera(tmp_path):
+    (tmp_path / "edge.toml").write_text('source = "webcam:0"\n[when.rock]\nled = 17\n')
+    plain = replace(FRESH, raspberry=False, candidates={})
+    what = needs(read_config(tmp_path / "edge.toml"), plain)
+    assert {"gpiozero>=2.0.1", "lgpio", "opencv-python-headless"} <= set(what.pip)
+    assert {"gcc", "python3-dev"} <= set(what.apt)
+    assert not {"python3-libcamera", "python3-prctl", "libcap-dev"} & set(what.apt)
+
+
 def test_on_plain_debian_lgpio_is_made_there_and_picamera2_can_be_imported():
     plain = replace(FRESH, raspberry=False, candidates={})
     steps = plan(plain, needs(None, plain), TARGET)

@@ -1,6 +1,8 @@
 """Make the Debian tree of a Pi as it comes from its card, once; print its path.
 
-    sudo .venv/bin/python tests/rig/tier2/fresh.py
+    sudo .venv/bin/python tests/rig/tier2/fresh.py [SUITE]
+
+With a SUITE of Debian, such as bookworm, it is that and no more: no Pi, and nothing to fetch in it.
 
 Nothing of handwave's is in it: Debian trixie with systemd, sshd, sudo and python3, and the user
 `pi` as Raspberry Pi OS has them. It has no network when it is booted, so what a Pi would fetch lies
@@ -37,19 +39,21 @@ OF_THE_PI = {
 }
 """Packages of Raspberry Pi OS: the modules in each, of tree.py's, and what it depends on."""
 
-AS_ON_A_PI = r"""
+LOGIN = r"""
 groupadd --system gpio
 useradd --create-home --shell /bin/bash --groups adm,sudo,audio,video,plugdev,users,render,gpio \
     --password '*' pi
 echo 'pi ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/010_pi-nopasswd
 chmod 440 /etc/sudoers.d/010_pi-nopasswd
-echo 'Raspberry Pi reference: the rig' > /etc/rpi-issue
 mkdir -p /usr/lib/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\n' \
     > /usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf
 for unit in apt-daily apt-daily-upgrade dpkg-db-backup fstrim; do
     ln -sf /dev/null /etc/systemd/system/$unit.timer
 done
+"""
+AS_ON_A_PI = r"""
+echo 'Raspberry Pi reference: the rig' > /etc/rpi-issue
 printf '[global]\nno-index = true\nfind-links = /opt/wheels\n' > /etc/pip.conf
 echo 'deb [trusted=yes] file:/opt/pi ./' > /etc/apt/sources.list.d/pi.list
 apt-get -qq update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/pi.list \
@@ -57,20 +61,37 @@ apt-get -qq update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/pi.list \
 """
 
 
-def make_debian(folder: Path) -> None:
-    """Unpack Debian, and fetch beside it what a set-up will ask for; its lists stay."""
+def make_debian(folder: Path, suite: str, *hooks: str) -> None:
+    """Unpack Debian, with a user to log in; its lists stay."""
+    left_out = ("man", "doc", "locale", "info")
+    run(
+        "mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/apt/lists",
+        f"--include={','.join(PACKAGES.split())}", *(f"--customize-hook={hook}" for hook in hooks),
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in left_out),
+        *apt_options(), suite, folder, mirror(),
+    )  # fmt: skip
+    run("chroot", folder, "sh", "-euc", LOGIN)
+
+
+def fill(folder: Path, whole: Path) -> None:
+    """Make the whole of a Pi: beside Debian lies what a set-up will ask for."""
     fetch = (
         'mkdir -p "$1/opt/debian/partial" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -qq -y '
         '--no-install-recommends --download-only -o Dir::Cache::archives="$1/opt/debian" '
         f"install {FETCHED}"
     )
-    left_out = ("man", "doc", "locale", "info")
-    run(
-        "mmdebstrap", "--quiet", "--variant=minbase", "--skip=cleanup/apt/lists",
-        f"--include={','.join(PACKAGES.split())}", f"--customize-hook={fetch}",
-        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in left_out),
-        *apt_options(), SUITE, folder, mirror(),
+    make_debian(folder, SUITE, fetch)
+    make_packages(whole, folder / "opt/pi")
+    for name in ("pi", "debian"):
+        index(folder / "opt" / name)
+    wheels = folder / "opt/wheels"
+    platforms = [f"--platform=manylinux_2_{n}_{tree.os.uname().machine}" for n in (28, 27, 17)]
+    pip(
+        "download", "--dest", wheels, "--no-deps", "--only-binary", ":all:", *platforms,
+        f"--python-version={tree.python(whole / 'usr')}", "--implementation=cp",
+        f"--platform=manylinux2014_{tree.os.uname().machine}", *map(pinned, IN_THE_VENV),
     )  # fmt: skip
+    run("chroot", folder, "sh", "-euc", AS_ON_A_PI)
 
 
 def make_packages(whole: Path, folder: Path) -> None:
@@ -111,22 +132,6 @@ def index(folder: Path) -> None:
     (folder / "Packages").write_text(run("dpkg-scanpackages", ".", cwd=folder))
 
 
-def fill(folder: Path, whole: Path) -> None:
-    """Make the whole of it."""
-    make_debian(folder)
-    make_packages(whole, folder / "opt/pi")
-    for name in ("pi", "debian"):
-        index(folder / "opt" / name)
-    wheels = folder / "opt/wheels"
-    platforms = [f"--platform=manylinux_2_{n}_{tree.os.uname().machine}" for n in (28, 27, 17)]
-    pip(
-        "download", "--dest", wheels, "--no-deps", "--only-binary", ":all:", *platforms,
-        f"--python-version={tree.python(whole / 'usr')}", "--implementation=cp",
-        f"--platform=manylinux2014_{tree.os.uname().machine}", *map(pinned, IN_THE_VENV),
-    )  # fmt: skip
-    run("chroot", folder, "sh", "-euc", AS_ON_A_PI)
-
-
 def whole_tree() -> Path:
     """Return tree.py's tree; it is made, if it is not there."""
     return Path(run(sys.executable, tree.__file__).strip())
@@ -140,17 +145,22 @@ def main() -> int:
     if why:
         print(why, file=sys.stderr)
         return CANNOT
+    suite = sys.argv[1] if len(sys.argv) > 1 else None
+    name = f"plain-{suite}" if suite else "fresh"
     whole = whole_tree()
     recipe = hashlib.sha256(Path(__file__).read_bytes() + whole.name.encode()).hexdigest()[:12]
-    folder = cache() / f"fresh-{recipe}"
+    folder = cache() / f"{name}-{recipe}"
     with (cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            for old in cache().glob("fresh-*"):
+            for old in cache().glob(f"{name}-*"):
                 shutil.rmtree(old)
             print(f"making a fresh Debian in {folder}; once, about a minute", file=sys.stderr)
-            unfinished = cache() / "fresh-unfinished"
-            fill(unfinished, whole)
+            unfinished = cache() / f"{name}-unfinished"
+            if suite:
+                make_debian(unfinished, suite)
+            else:
+                fill(unfinished, whole)
             unfinished.rename(folder)
     print(folder)
     return 0

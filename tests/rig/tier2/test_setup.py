@@ -4,6 +4,7 @@ The machine has no network. Most tests give its apt and pip archives of its own,
 internet; those of `--offline` leave it with lists of a far archive that it cannot reach.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -46,7 +47,12 @@ APT = ("/var/lib/apt", "/var/cache/apt", "/var/lib/dpkg", "/var/cache/debconf")
 
 @pytest.fixture(scope="session")
 def fresh_tree():
-    command = [sys.executable, str(HERE / "fresh.py")]
+    return made()
+
+
+def made(*words):
+    """Return the tree that fresh.py makes."""
+    command = [sys.executable, str(HERE / "fresh.py"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == CANNOT:
         pytest.skip(done.stderr.strip())
@@ -55,13 +61,23 @@ def fresh_tree():
 
 
 @pytest.fixture
-def fresh(fresh_tree, new_machine, tmp_path):
-    """Boot a Pi as it comes from its card, with the rig's hardware, and log in to it."""
-    machine = new_machine(fresh_tree)
-    machine.boot()
-    machine.plug_in()
-    log_in(machine, tmp_path)
-    return machine
+def start(new_machine, tmp_path):
+    """Return what boots a tree, with the rig's hardware, and logs in to it."""
+
+    def start(tree):
+        machine = new_machine(tree)
+        machine.boot()
+        machine.plug_in()
+        log_in(machine, tmp_path)
+        return machine
+
+    return start
+
+
+@pytest.fixture
+def fresh(fresh_tree, start):
+    """Boot a Pi as it comes from its card."""
+    return start(fresh_tree)
 
 
 def log_in(machine, folder):
@@ -201,6 +217,24 @@ def test_without_the_internet_the_laptop_carries_everything(fresh, deploy, proje
 
     done = deploy("setup", "--offline", "--no-push")
     assert said(done) == ["pi: nothing to do: it is set up"]
+
+
+def test_debian_12_is_set_up_with_its_own_python_and_numpy(start, deploy, project):
+    """Its Python is that of Raspberry Pi OS Bookworm; it has neither picamera2 nor libcamera."""
+    machine = start(made("bookworm"))
+    (project / "edge.toml").write_text('source = "virtual"\n[when.palm]\nled = 27\n')
+    done = deploy("setup", "--offline", "--carry-debs")
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    versions = "import sys, numpy; print(*sys.version_info[:2], numpy.__version__)"
+    found = machine.run("/opt/handwave/venv/bin/python", "-c", versions).stdout
+    assert found.startswith("3 11 1.24.")
+    assert json.loads(deploy("status", "--json").stdout)["well"]
+    assert said(deploy("push"))[-1].startswith("pi: nothing to do")
+
+    done = deploy("remove", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not (machine.root / "opt/handwave").exists()
 
 
 def test_without_the_internet_and_without_lists_it_says_what_is_missing(online, deploy, project):
