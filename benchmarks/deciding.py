@@ -131,7 +131,7 @@ def passing(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def without_hand(image: np.ndarray, finder: Features) -> np.ndarray | None:
     """Return the largest part, of the picture's own shape, that leaves the hand out."""
     height, width = image.shape[:2]
-    found = finder._session.run(["next_state"], {"image": image})[0]  # noqa: SLF001
+    found = finder._session.run(["next_state"], {"image": image})[0]  # noqa: SLF001  (its region)
     sure, x, y, side = found[:4]
     if sure < SURE:
         return None

@@ -94,7 +94,7 @@ class Subject(NamedTuple):
         from edge.classifier import Classifier
 
         classifier = Classifier(model)
-        meta = classifier._session.get_modelmeta()  # noqa: SLF001
+        meta = classifier._session.get_modelmeta()  # noqa: SLF001  (the golden frames, packed)
         packed = meta.custom_metadata_map[GOLDEN_KEY]
         golden = unpack_golden(classifier.card, packed, str(model))
         labels = [label for label in classifier.labels if label != BACKGROUND][:8]
@@ -162,8 +162,8 @@ def frame_times(subject: Subject, frames: int) -> tuple[Any, Any]:
 
     def opened(project: Project) -> Source:
         classifier: Any = project.classifier
-        timed.append(Timed(classifier._session))  # noqa: SLF001
-        classifier._session = timed[0]  # noqa: SLF001
+        timed.append(Timed(classifier._session))  # noqa: SLF001  (to time it alone)
+        classifier._session = timed[0]  # noqa: SLF001  (as above)
         return Clocked(subject.images)
 
     drive(subject, opened, frames)
@@ -259,7 +259,7 @@ def edge_run(config: str) -> None:
                 print(f"\n{resident()} {self.times[0]} {self.times[1]}", flush=True)
 
     plain = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)]
-    edge.cli.open_source = lambda *_, **__: Watched(plain)  # type: ignore[attr-defined]
+    edge.cli.open_source = lambda *_, **__: Watched(plain)  # type: ignore[attr-defined]  # in place of a camera
     edge.cli.main(["run", "--config", config, "--pins", "mock", "--source", "pi",
                    "--frames", str(FRAMES + 1)])  # fmt: skip
 

@@ -89,7 +89,7 @@ class OpensshConnector(BaseConnector):
         self,
         command: StringCommand,
         print_output: bool = False,  # noqa: FBT001, FBT002, ARG002  (pyinfra's)
-        print_input: bool = False,  # noqa: FBT001, FBT002, ARG002
+        print_input: bool = False,  # noqa: FBT001, FBT002, ARG002  (pyinfra's)
         **arguments: Any,
     ) -> tuple[bool, CommandOutput]:
         """Run a command; return whether it went well, and what it said."""
@@ -107,9 +107,9 @@ class OpensshConnector(BaseConnector):
         self,
         filename_or_io: str | IOBase,
         remote_filename: str,
-        remote_temp_filename: str | None = None,  # noqa: ARG002
-        print_output: bool = False,  # noqa: FBT001, FBT002, ARG002
-        print_input: bool = False,  # noqa: FBT001, FBT002, ARG002
+        remote_temp_filename: str | None = None,  # noqa: ARG002  (pyinfra's)
+        print_output: bool = False,  # noqa: FBT001, FBT002, ARG002  (pyinfra's)
+        print_input: bool = False,  # noqa: FBT001, FBT002, ARG002  (pyinfra's)
         **arguments: Any,
     ) -> bool:
         """Write a file there, straight to where it belongs."""
@@ -127,9 +127,9 @@ class OpensshConnector(BaseConnector):
         self,
         remote_filename: str,
         filename_or_io: str | IOBase,
-        remote_temp_filename: str | None = None,  # noqa: ARG002
-        print_output: bool = False,  # noqa: FBT001, FBT002, ARG002
-        print_input: bool = False,  # noqa: FBT001, FBT002, ARG002
+        remote_temp_filename: str | None = None,  # noqa: ARG002  (pyinfra's)
+        print_output: bool = False,  # noqa: FBT001, FBT002, ARG002  (pyinfra's)
+        print_input: bool = False,  # noqa: FBT001, FBT002, ARG002  (pyinfra's)
         **arguments: Any,
     ) -> bool:
         """Bring a file from there."""

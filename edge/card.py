@@ -25,7 +25,7 @@ BACKGROUND = "background"
 CARD_KEY = "handwave.card"
 GOLDEN_KEY = "handwave.golden"
 MAX_GOLDEN_BYTES = 4_000_000  # all golden frames, unpacked
-MAX_SIDE = 8192
+MAX_SIDE = 8192  # of any picture, pixels
 NOTE = "handwave.json"
 """Beside a recording's pictures: how they were taken, a `Camera`; the card gets what most have."""
 WHITE_BALANCES = (

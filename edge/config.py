@@ -95,12 +95,11 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             log.warning("this camera cannot set %s; going on with its own", words)
         balance, exposure = self.light(asked)
         known = isinstance(balance, str) and balance != "auto" and "white balance" not in lacks
-        return Camera(
+        return msgspec.structs.replace(
+            asked or Camera(size=size),
             size=size,
-            white_balance=str(balance) if known else None,
+            white_balance=balance if known else None,
             exposure=None if isinstance(exposure, str) or "exposure" in lacks else exposure,
-            horizontal_flip=asked is not None and asked.horizontal_flip,
-            vertical_flip=asked is not None and asked.vertical_flip,
         )
 
 

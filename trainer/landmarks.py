@@ -80,7 +80,7 @@ def landmarks(subject: Subject) -> onnx.ModelProto:
     constants = {
         "state": np.zeros(STATE, np.float32),
         "turns": np.array(1 + len(subject.searches) + subject.twice),
-        "yes": np.array(True),  # noqa: FBT003
+        "yes": np.array(True),  # noqa: FBT003  (a constant)
         "first": np.array([0]),
         "nothing": np.zeros(size, np.float32),
         **_search_constants(subject),

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 10_000
+"""Of a note."""
 AUTOMATIC = Camera(size=SIZE)
+"""How a camera takes pictures by itself."""
 SETTINGS = {
     "white_balance": "white balance",
     "exposure": "exposure",
@@ -46,7 +48,7 @@ def how_taken(pictures: Iterable[Path], root: Path) -> tuple[Camera, list[str]]:
     Sessions without a note count as taken with everything automatic. The size is not looked at.
 
     Args:
-        pictures: `root/<label>/<session>/...`, or `root/<label>/...`.
+        pictures: `root/<label>/<session>/...`, or `root/<label>/...`; one at the least.
         root: of the dataset.
 
     Raises:
@@ -55,10 +57,10 @@ def how_taken(pictures: Iterable[Path], root: Path) -> tuple[Camera, list[str]]:
     ways: Counter[Camera] = Counter()
     for folder, count in Counter(_session(picture, root) for picture in pictures).items():
         ways[read_note(folder) or AUTOMATIC] += count
-    if len(ways) < 2:
-        return next(iter(ways), AUTOMATIC), []
-    (chosen, count), *_ = ways.most_common()
+    ((chosen, count),) = ways.most_common(1)
     names = [name for name in SETTINGS if len({getattr(way, name) for way in ways}) > 1]
+    if not names:
+        return chosen, []
     how = ", ".join(f"{SETTINGS[name]} {_word(getattr(chosen, name))}" for name in names)
     said = (
         "not all pictures were taken alike; the device's camera does as for the most of them, "

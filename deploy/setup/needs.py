@@ -31,7 +31,10 @@ python3-libcamera: a webcam serves there, and pins."""
 SOUND = {".wav": ("alsa-utils",), ".mp3": ("mpg123",)}
 SPEECH = ("espeak-ng", "alsa-utils")
 SCREEN = ("python3-pygame", "python3-pil", "libegl1", "libgles2")
-ALL = (*BASE, *HARDWARE, *CAMERA, *FALLBACK["picamera2"], *SPEECH, "mpg123", *SCREEN, "polkitd")
+ALL = (
+    *BASE, *HARDWARE, *CAMERA, *FALLBACK["picamera2"], *FALLBACK["lgpio"],
+    *SPEECH, "mpg123", *SCREEN, "polkitd",
+)  # fmt: skip
 """Every package that some edge.toml may need: what a survey asks about."""
 SHUTDOWN = "polkitd"
 GPIOZERO = (2, 0)
@@ -118,8 +121,8 @@ def without_what_apt_lacks(
             apt.remove(package)
             pip.append({"gpiozero": "gpiozero>=2.0.1"}.get(module, module))
     if pip:
-        apt += [one for module in reversed(pip) for one in FALLBACK.get(module, ())]
-        apt = list(dict.fromkeys(apt))
+        more = [one for module in pip for one in FALLBACK.get(module, ())]
+        apt = list(dict.fromkeys([*apt, *more]))
         names = ", ".join(one.partition(">")[0] for one in pip)
         notes.append(f"apt has no (new enough) {names} there: taken from PyPI into the venv")
     return apt, pip, notes

@@ -13,6 +13,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.facts.server import User, Which
 from pyinfra.operations import files, server
 
+from deploy import connector
 from deploy.connector import OpensshConnector
 from deploy.errors import UnknownKeyError
 
@@ -124,3 +125,22 @@ def test_a_connection_that_is_lost_is_an_error_that_pyinfra_expects(connect, ssh
 def test_an_inventory_that_names_no_host_is_told_how():
     with pytest.raises(InventoryError, match="@openssh/pi@"):
         list(OpensshConnector.make_names_data(None))
+
+
+@pytest.mark.parametrize("patched", [True, False])
+def test_other_hosts_go_on_while_a_process_runs_whoever_has_patched_subprocess(
+    monkeypatch, patched
+):
+    monkeypatch.setattr(connector.monkey, "is_module_patched", lambda name: patched)
+    ran = [
+        gevent.spawn(
+            connector._run_process, ["sh", "-c", "sleep 1; cat"], input=b"hi", capture_output=True
+        )
+        for _ in range(4)
+    ]
+    other = gevent.spawn(gevent.sleep, 0.01)
+    other.join(timeout=10)
+    assert other.dead
+    assert not any(one.dead for one in ran)
+    gevent.joinall(ran, timeout=20, raise_error=True)
+    assert [one.value.stdout for one in ran] == [b"hi"] * 4

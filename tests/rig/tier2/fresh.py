@@ -147,8 +147,9 @@ def main() -> int:
         return CANNOT
     suite = sys.argv[1] if len(sys.argv) > 1 else None
     name = f"plain-{suite}" if suite else "fresh"
-    whole = whole_tree()
-    recipe = hashlib.sha256(Path(__file__).read_bytes() + whole.name.encode()).hexdigest()[:12]
+    whole = None if suite else whole_tree()
+    what = Path(__file__).read_bytes() + (whole.name if whole else suite).encode()
+    recipe = hashlib.sha256(what).hexdigest()[:12]
     folder = cache() / f"{name}-{recipe}"
     with (cache() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -157,10 +158,10 @@ def main() -> int:
                 shutil.rmtree(old)
             print(f"making a fresh Debian in {folder}; once, about a minute", file=sys.stderr)
             unfinished = cache() / f"{name}-unfinished"
-            if suite:
-                make_debian(unfinished, suite)
-            else:
+            if whole:
                 fill(unfinished, whole)
+            else:
+                make_debian(unfinished, suite)
             unfinished.rename(folder)
     print(folder)
     return 0
