@@ -166,7 +166,8 @@ def _run_process(words: list[str], **how: Any) -> subprocess.CompletedProcess[by
     """Run a process; meanwhile other greenlets run.
 
     gevent's own forks this whole process each time, which for 50 hosts took a third of a push;
-    Python's, in a thread, does not. Where `pyinfra` has put gevent's in its place, that is it.
+    Python's, in a thread, does not. Where `pyinfra` has put gevent's in its place, that is it: one
+    or the other in a process, as gevent's takes the exit codes of all children.
     """
     if monkey.is_module_patched("subprocess"):
         done: subprocess.CompletedProcess[bytes] = cooperative.run(words, **how)

@@ -127,11 +127,7 @@ def test_an_inventory_that_names_no_host_is_told_how():
         list(OpensshConnector.make_names_data(None))
 
 
-@pytest.mark.parametrize("patched", [True, False])
-def test_other_hosts_go_on_while_a_process_runs_whoever_has_patched_subprocess(
-    monkeypatch, patched
-):
-    monkeypatch.setattr(connector.monkey, "is_module_patched", lambda name: patched)
+def test_other_hosts_go_on_while_a_process_runs():
     ran = [
         gevent.spawn(
             connector._run_process, ["sh", "-c", "sleep 1; cat"], input=b"hi", capture_output=True
