@@ -21,46 +21,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from edge.frame import Frame, Source
+from edge_process import FRAMES, HEIGHT, WIDTH, Still, resident
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge.device import Project
-    from edge.frame import Image
+    from edge.frame import Frame, Image, Source
 
-WIDTH, HEIGHT, RATE = 320, 240, 15.0
-FRAMES = 45
-"""That a process runs before its memory is looked at: three seconds of a camera."""
 GROWTH = 1000
 """kB that a process may grow by in a soak, after its first tenth."""
 MOMENTS = 10
 """How often a soak looks."""
-
-
-class Still(Source):
-    """Pictures in memory, a second of each, as a camera would give them: never quite the same."""
-
-    live = True
-
-    def __init__(self, images: list[Image]) -> None:
-        self._images = images
-
-    def __iter__(self) -> Iterator[Frame]:
-        for number in count():
-            self.asked(number)
-            image = self._images[number // int(RATE) % len(self._images)]
-            image[number % HEIGHT] += 1  # a camera that gives the same again has stopped
-            yield Frame(image, number / RATE)
-
-    def asked(self, number: int) -> None:
-        """Be told that frame `number` is wanted, and so the one before is done with."""
 
 
 def main() -> None:
@@ -199,7 +175,9 @@ for line in open("/proc/self/status"):
 """
 EDGE = """
 import sys
-from edge_overhead import edge_run
+from edge.startup import hurry
+hurry()  # as the command does
+from edge_process import edge_run
 edge_run(sys.argv[2])
 """
 
@@ -245,25 +223,6 @@ def environment(paths: str, subject: Subject) -> dict[str, str]:
     return kept | {"PYTHONPATH": paths, "PYTHONPYCACHEPREFIX": str(subject.config.parent / "pyc")}
 
 
-def edge_run(config: str) -> None:
-    """Be `edge run`, command line and all, with pictures in memory for a camera."""
-    import edge.cli
-
-    class Watched(Still):
-        times = 0.0, 0.0
-
-        def asked(self, number: int) -> None:
-            if number == 1:
-                self.times = time.process_time(), time.monotonic()
-            elif number == FRAMES:
-                print(f"\n{resident()} {self.times[0]} {self.times[1]}", flush=True)
-
-    plain = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)]
-    edge.cli.open_source = lambda *_, **__: Watched(plain)  # type: ignore[attr-defined]  # in place of a camera
-    edge.cli.main(["run", "--config", config, "--pins", "mock", "--source", "pi",
-                   "--frames", str(FRAMES + 1)])  # fmt: skip
-
-
 # --- What grows
 
 
@@ -294,12 +253,6 @@ def forget_pins() -> None:
 
     for pin in gpiozero.Device.pin_factory.pins.values():
         pin.clear_states()
-
-
-def resident() -> int:
-    """Return this process's memory, kB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,15 @@
-"""`python -m edge`."""
+"""The `edge` command: `edge`, and `python -m edge`."""
 
-from edge.cli import main
+from edge.startup import hurry
 
-main(prog_name="edge")
+
+def main() -> None:
+    """Run the command."""
+    hurry()
+    from edge.cli import main
+
+    main(prog_name="edge")
+
+
+if __name__ == "__main__":
+    main()

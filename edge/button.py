@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import threading
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -125,6 +124,8 @@ def power_off() -> None:
     Raises:
         OutputError: it may not, or there is no systemd.
     """
+    import subprocess  # only now: `edge run` starts without
+
     try:
         subprocess.run(
             ["systemctl", "--no-ask-password", "poweroff"],

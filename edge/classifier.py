@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ MEMORY, MEMORY_A_BYTE = 500_000_000, 4
 """Bytes that a model may need to be opened and tried, and that many more for each byte of it."""
 TRIAL_SECONDS = 30.0
 """How long all golden frames may take: half a second each is usual on the slowest Pi."""
+AT_ONCE = 2
+"""Golden frames that are tried at a time: each needs memory of its own."""
 PAUSE = 1.0
 """Seconds without a frame after which a stream counts as a new one."""
 
@@ -144,6 +147,8 @@ class Classifier:
         from onnxruntime import RunOptions
 
         options = self._options = RunOptions()
+        # What several runs at once take is given back: later, there is one at a time.
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
         def end() -> None:
             options.terminate = True
@@ -191,8 +196,9 @@ class Classifier:
     def _check_golden(self, packed: str, *, sealed: bool) -> None:
         """Recompute what the trainer computed; a disagreement means wrong arithmetic here."""
         images = unpack_golden(self.card, packed, str(self.path), sealed=sealed)
-        for golden, image in zip(self.card.golden, images, strict=True):
-            probabilities, novelty = self.run(image)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            answers = list(pool.map(self.run, images))
+        for golden, (probabilities, novelty) in zip(self.card.golden, answers, strict=True):
             there = np.asarray(golden.probabilities)
             off = (
                 float(np.abs(probabilities - there).max())

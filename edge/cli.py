@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from edge.card import BACKGROUND
 from edge.classifier import Classifier
@@ -17,8 +17,10 @@ from edge.config import read_config
 from edge.console import Group
 from edge.device import Device, Project
 from edge.options import config_option, pins_option
+from edge.outputs.gpio import preload
 from edge.service import until_stopped
 from edge.sources import default_source, open_source
+from edge.startup import settle
 from edge.status import runtime_file
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class _Edge(Group):
         from edge.status_command import status
         from edge.wiggle import wiggle
 
+        settle()
         for command in (replay, wiggle, off, status, doctor):
             self.add_command(command)
 
@@ -200,7 +203,10 @@ def _all(*shows: Show | None) -> Show:
 
 def _load(config_path: str) -> Project:
     config = read_config(config_path)
+    if config.outputs():
+        preload()
     project = Project.of(config, Classifier(config.model))
+    settle()
     if config.keep.unsure:
         click.echo(
             f"edge: {config.path}: [keep] up to {config.keep.unsure} pictures that it is unsure "
@@ -237,7 +243,7 @@ def _json_printer() -> Show:
             "truth": step.frame.truth if known else None,
             "name": step.frame.name,
         }
-        click.echo(json.dumps(line))
+        click.echo(msgspec.json.encode(line))
 
     return show
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ def printable(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known word, or the list of known ones."""
+    from difflib import get_close_matches  # slow to load: only for a mistake
+
     known = list(known)
     near = get_close_matches(word, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; there is: {', '.join(known)}"

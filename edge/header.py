@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge.errors import ConfigError, OutputError
 
@@ -69,8 +68,7 @@ def _clip(note: str) -> str:
 # --- Is each pin of edge.toml there, and used once?
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
+class _Use(NamedTuple):
     """Somebody's pins."""
 
     where: str
@@ -141,8 +139,7 @@ def _not_on_header(pin: int) -> str:
 # --- What a Pi's own buses hold
 
 
-@dataclass(frozen=True, slots=True)
-class Bus:
+class Bus(NamedTuple):
     """Something that uses pins of its own while it is switched on."""
 
     name: str

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import struct
-import subprocess
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +31,8 @@ def is_raspberry_pi() -> bool:
 
 def ask(command: Sequence[str]) -> str | None:
     """Return what a command prints, its errors too; None where there is no such command."""
+    import subprocess  # slow to load; few ask
+
     try:
         done = subprocess.run(
             command,
@@ -70,6 +70,8 @@ def _user() -> str:
 
 
 def _installed(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # slow to load; few want it
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -7,7 +7,6 @@ before anything is switched on. Packages add kinds by an entry point; docs/outpu
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
     from pathlib import Path
 
     from edge.outputs.apply import Observer, Output
@@ -120,7 +120,7 @@ def find_kind(name: str) -> type[Kind] | None:
         return pins.KINDS[name]
     if name in built_in():
         return built_in()[name]
-    for point in entry_points(group=ENTRY_POINTS, name=name):
+    for point in _others().select(name=name):
         try:
             found = point.load()
         except Exception as problem:  # somebody else's module
@@ -133,4 +133,11 @@ def find_kind(name: str) -> type[Kind] | None:
 
 def kind_names() -> list[str]:
     """Return the name of every kind there is."""
-    return [*built_in(), *sorted({point.name for point in entry_points(group=ENTRY_POINTS)})]
+    return [*built_in(), *sorted({point.name for point in _others()})]
+
+
+def _others() -> EntryPoints:
+    """Return what other packages add."""
+    from importlib.metadata import entry_points  # slow to load, and most have our own kinds only
+
+    return entry_points(group=ENTRY_POINTS)

@@ -8,6 +8,8 @@ import random
 import resource
 import subprocess
 import sys
+import threading
+from itertools import count
 
 import numpy as np
 import onnx
@@ -156,6 +158,19 @@ def test_predicting_does_not_touch_the_picture(loaded, pattern):
 def test_what_is_no_picture_is_one_line(loaded, image):
     with pytest.raises(ModelError, match=r"cannot run: [^\n]+$"):
         loaded.predict(Frame(image, 0.0))
+
+
+def test_golden_frames_are_tried_two_at_a_time(taught, monkeypatch):
+    together, numbers = threading.Barrier(2), count()
+    answers = Classifier.run
+
+    def run(self, image):
+        if next(numbers) < 2:
+            together.wait(timeout=10)  # fails where nobody else comes
+        return answers(self, image)
+
+    monkeypatch.setattr(Classifier, "run", run)
+    assert len(Classifier(taught.path).card.golden) == next(numbers) > 1
 
 
 def test_something_never_seen_is_stranger_than_what_was_taught(loaded, pattern):

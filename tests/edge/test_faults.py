@@ -109,7 +109,9 @@ def plugin(monkeypatch):
 
     def install(value):
         point = EntryPoint("bomb", value, kind.ENTRY_POINTS)
-        monkeypatch.setattr(kind, "entry_points", lambda **by: EntryPoints([point]).select(**by))
+        monkeypatch.setattr(
+            "importlib.metadata.entry_points", lambda **by: EntryPoints([point]).select(**by)
+        )
 
     return install
 
