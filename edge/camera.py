@@ -60,7 +60,7 @@ class Camera(Source):
         self._camera: Any = None
         self._rate = settings.rate
         self._least = math.inf
-        picamera2 = _picamera2()
+        picamera2 = load_picamera2()
         try:
             self._camera = _open(picamera2, settings.number)
             self._start(size, settings, taken)
@@ -198,7 +198,12 @@ FORMATS = {
 """What can be read, by libcamera's names, and where red, green and blue are in each pixel."""
 
 
-def _picamera2() -> Any:
+def load_picamera2() -> Any:
+    """Return the class Picamera2.
+
+    Raises:
+        SourceError: it is not installed.
+    """
     # Both say aloud what else is worth a line to them; what is wrong, we say.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     if not log.isEnabledFor(logging.DEBUG):

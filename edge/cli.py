@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -17,16 +19,16 @@ from edge.config import read_config
 from edge.console import Group
 from edge.device import Device, Project
 from edge.options import config_option, pins_option
-from edge.outputs.gpio import preload
 from edge.service import until_stopped
 from edge.sources import default_source, open_source
-from edge.startup import settle
+from edge.startup import preload, settle
 from edge.status import runtime_file
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from edge.config import Config
     from edge.device import Show
     from edge.frame import Source
     from edge.loop import Step
@@ -76,7 +78,7 @@ def main() -> None:
 @config_option
 def check(config_path: str) -> None:
     """Check edge.toml, the model and its golden frames; no camera, no pins."""
-    project = _load(config_path)
+    project = _project(read_config(config_path))
     config, card = project.config, project.classifier.card
     busy = {label for label, _, _ in config.outputs()}
     click.echo(f"{config.path}: {len(busy)} of {len(card.labels)} labels do something")
@@ -122,9 +124,14 @@ def run(
 ) -> None:
     """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
 
+    def load() -> Project:
+        config = read_config(config_path)
+        preload(*_slow(config, _source(source, config)))
+        return _project(config)
+
     def open_camera(project: Project) -> Source:
         config, taken = project.config, project.classifier.card.camera
-        name = source or config.source or default_source()
+        name = _source(source, config)
         camera = open_source(
             name, size=taken.size, paced=not fast, camera=config.camera, taken=taken
         )
@@ -135,7 +142,7 @@ def run(
 
     with until_stopped():
         show = _json_printer() if as_json else _print_line
-        device = Device(lambda: _load(config_path), open_camera, pins, forever=forever)
+        device = Device(load, open_camera, pins, forever=forever)
         with _page(device, port, host) as page, _door(device, forever=forever) as door:
             device.run(_all(show, page, door), frames)
     if sys.stdout.isatty() and not as_json:
@@ -201,10 +208,23 @@ def _all(*shows: Show | None) -> Show:
     return wanted[0] if len(wanted) == 1 else show_all
 
 
-def _load(config_path: str) -> Project:
-    config = read_config(config_path)
+def _source(asked: str | None, config: Config) -> str:
+    """Return the source to open: what was asked for counts most."""
+    return asked or config.source or default_source()
+
+
+def _slow(config: Config, source: str) -> Iterator[Callable[[], object]]:
+    """Yield what imports the large libraries that the outputs and the camera will want."""
     if config.outputs():
-        preload()
+        yield partial(import_module, "gpiozero")
+    if source == "pi":
+        from edge.camera import load_picamera2  # only on a Pi
+
+        yield load_picamera2
+
+
+def _project(config: Config) -> Project:
+    """Open the model, and say what a person should know before it watches."""
     project = Project.of(config, Classifier(config.model))
     settle()
     if config.keep.unsure:

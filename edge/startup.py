@@ -1,9 +1,16 @@
 """How the `edge` command's process loads soon and small: before anything else of ours is loaded."""
 
+from __future__ import annotations
+
 import ctypes
 import gc
 import os
+import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ARENA_MAX = -8
 """M_ARENA_MAX of glibc's malloc.h."""
@@ -17,6 +24,25 @@ def hurry() -> None:
     with suppress(Exception):  # only glibc has it
         # One heap for all threads: else each keeps what a model needed that was tried in it.
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
+
+
+def preload(*loads: Callable[[], object]) -> None:
+    """Begin to import what will be wanted, in a thread: it costs no time while a model is opened.
+
+    onnxruntime needs none of Python meanwhile. Whoever wants a module then waits for it, or is told
+    what is wrong with it, as with any second import.
+
+    Args:
+        *loads: each imports a library.
+    """
+
+    def load_all() -> None:
+        for load in loads:
+            with suppress(Exception):  # whatever it is
+                load()
+
+    # No daemon: Python ends once it is loaded, rather than in the middle of somebody's C.
+    threading.Thread(target=load_all).start()
 
 
 def settle() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-from contextlib import suppress
 from typing import Any, Literal
 
 from edge.errors import OutputError
@@ -36,19 +34,6 @@ def load_gpiozero(kind: PinKind) -> Any:
     else:
         _mend_lgpio(gpiozero)
     return gpiozero
-
-
-def preload() -> None:
-    """Begin to load gpiozero in a thread: a third of what `edge run` starts with.
-
-    It costs no time while onnxruntime opens a model, which needs none of Python meanwhile.
-    """
-
-    def load() -> None:
-        with suppress(ImportError):  # `load_gpiozero` says it, if pins are wanted
-            import gpiozero  # noqa: F401
-
-    threading.Thread(target=load, daemon=True).start()
 
 
 def all_off(levels: dict[int, bool], kind: PinKind) -> list[str]:

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 import edge.cli
 import edge.loop
 from edge.cli import main
+from edge.virtual import Virtual
 
 RUN = ["run", "--pins", "mock"]
 
@@ -188,7 +189,7 @@ def test_a_bug_is_one_line_too(project, monkeypatch):
     def bug(_config):
         raise KeyError("oh\nno")
 
-    monkeypatch.setattr(edge.cli, "_load", bug)
+    monkeypatch.setattr(edge.cli, "_project", bug)
     line = complaint("check", "--config", project)
     assert line.startswith("a mistake of ours (KeyError: 'oh")
     assert line.endswith("please report it with what --debug shows")
@@ -378,3 +379,28 @@ def test_others_see_the_page_only_with_a_token(project, monkeypatch):
     monkeypatch.delenv("HANDWAVE_TOKEN", raising=False)
     words = ["--source", "virtual", "--serve", "0", "--serve-host", "0.0.0.0"]
     assert "token" in complaint(*RUN, "--config", project, *words)
+
+
+# --- what loads while the model is opened
+
+
+@pytest.mark.parametrize(
+    ("source", "wired", "expected"),
+    [
+        ("pi", True, {"gpiozero", "picamera2"}),
+        ("pi", False, {"picamera2"}),
+        ("virtual", True, {"gpiozero"}),
+    ],
+)
+def test_the_libraries_of_outputs_and_camera_load_meanwhile(
+    project, monkeypatch, source, wired, expected
+):
+    begun = set()
+    monkeypatch.setattr(edge.cli, "import_module", begun.add)
+    monkeypatch.setattr("edge.camera.load_picamera2", lambda: begun.add("picamera2"))
+    monkeypatch.setattr(edge.cli, "preload", lambda *loads: [load() for load in loads])
+    monkeypatch.setattr(edge.cli, "open_source", lambda *_, **__: Virtual())
+    if not wired:
+        project.write_text(project.read_text().partition("[when")[0])
+    assert invoke(*RUN, "--config", project, "--source", source, "--frames", 1).exit_code == 0
+    assert begun == expected

@@ -89,8 +89,8 @@ def test_the_command_collects_again_once_it_is_loaded(taught, tmp_path):
 def test_gpiozero_loads_while_something_else_is_done():
     code = (
         "import sys, time\n"
-        "from edge.outputs.gpio import preload\n"
-        "preload()\n"
+        "from edge.startup import preload\n"
+        "preload(lambda: __import__('gpiozero'))\n"
         "until = time.monotonic() + 20\n"
         "while 'gpiozero' not in sys.modules and time.monotonic() < until: time.sleep(0.01)\n"
         "print('gpiozero' in sys.modules)"
@@ -102,8 +102,8 @@ def test_a_missing_gpiozero_is_nobody_s_trouble_before_pins_are_wanted():
     code = (
         "import sys, threading\n"
         "sys.modules['gpiozero'] = None\n"
-        "from edge.outputs.gpio import preload\n"
-        "preload()\n"
+        "from edge.startup import preload\n"
+        "preload(lambda: __import__('gpiozero'))\n"
         "[one.join() for one in threading.enumerate() if one is not threading.current_thread()]"
     )
     assert run(code) == ""
