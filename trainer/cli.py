@@ -307,6 +307,10 @@ def demo(*, data: Path | None, output: Path) -> None:
 )  # fmt: skip
 @click.option("--label", help="What the pictures show, where the archive does not say.")
 @click.option("--session", help="A name for the session.  [default: the archive's]")
+@click.option(
+    "--flipped", is_flag=True,
+    help="They are flipped left for right, as Teachable Machine's are; the Pi then does alike.",
+)  # fmt: skip
 @json_option
 def import_(
     *,
@@ -315,6 +319,7 @@ def import_(
     labels: Path | None,
     label: str | None,
     session: str | None,
+    flipped: bool,
     as_json: bool,
 ) -> None:
     """Copy pictures into DATA from Teachable Machine, or from any zip of class folders.
@@ -332,8 +337,9 @@ def import_(
         with _signals(), counting_bar("importing pictures") as progress:
             try:
                 imported = import_archive(
-                    archive, data, label=label, labels=names, session=session, progress=progress
-                )
+                    archive, data, label=label, labels=names, session=session, flipped=flipped,
+                    progress=progress,
+                )  # fmt: skip
             except DataError as problem:  # the others have their turn all the same
                 complain(problem)
                 continue

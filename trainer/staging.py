@@ -104,6 +104,11 @@ class Staging:
         self._kept[folder] = number
         self.counts[label] = self.counts.get(label, 0) + 1
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folder of each session so far, where it is until all are settled."""
+        return list(self._kept)
+
     def settle(self, *, default: str, wanted: str | None) -> list[str]:
         """Move everything into place.
 

@@ -25,6 +25,8 @@ MAX_BYTES = 10_000
 """Of a note."""
 AUTOMATIC = Camera(size=SIZE)
 """How a camera takes pictures by itself."""
+MIRROR = Camera(size=SIZE, horizontal_flip=True)
+"""The same, but left for right."""
 SETTINGS = {
     "white_balance": "white balance",
     "exposure": "exposure",

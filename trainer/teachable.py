@@ -29,6 +29,7 @@ from trainer.dataset import NOTHING, OTHER_FORMATS
 from trainer.errors import DataError
 from trainer.label_lists import MOST_TEXT, parse_labels
 from trainer.staging import Staging, fold, safe_name, tidy
+from trainer.taken import MIRROR, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -87,6 +88,7 @@ def import_archive(
     label: str | None = None,
     labels: Sequence[str] = (),
     session: str | None = None,
+    flipped: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Imported:
     """Copy an archive's pictures to `data/<label>/<session>/`, all of them or, on an error, none.
@@ -99,6 +101,7 @@ def import_archive(
         label: what the pictures show, where the archive does not say or says otherwise.
         labels: names for class folders that are numbers from 0.
         session: the new session's name; else the archive's. One that is there is never added to.
+        flipped: whether the pictures are, left for right: noted, so that a device's camera is too.
         progress: called with pictures done, and of how many.
 
     Raises:
@@ -123,6 +126,9 @@ def import_archive(
                     progress(done, len(samples))
             if not staging.counts:
                 raise DataError(f"{archive}: none of its pictures can be read; {skipped[0]}")
+            if flipped:
+                for folder in staging.folders:
+                    note(MIRROR, folder)
             sessions = staging.settle(
                 default=safe_name(archive.stem), wanted=session and tidy(session)
             )

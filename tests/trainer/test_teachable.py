@@ -131,6 +131,26 @@ def test_pictures_keep_their_bytes_and_their_counting_order(tmp_path, data):
     )
 
 
+def test_flipped_pictures_are_noted_so_that_the_device_flips_its_own(tmp_path, data):
+    archive = project(tmp_path / "p.tm", {"rock": 3, "paper": 2})
+    import_archive(archive, data, flipped=True)
+    dataset = read_dataset(data)
+    assert dataset.taken.horizontal_flip
+    assert len(dataset.pictures) == 5
+    import_archive(archive, data, session="plain")
+    assert not list(data.glob("*/plain/handwave.json"))
+
+
+def test_a_note_that_cannot_be_written_leaves_nothing(tmp_path, data, home, monkeypatch):
+    def full(*_, **__):
+        raise DataError("no space left")
+
+    monkeypatch.setattr("trainer.teachable.note", full)
+    with pytest.raises(DataError, match="no space left"):
+        import_archive(project(tmp_path / "p.tm", {"rock": 3}), data, flipped=True)
+    assert tree(home) == []
+
+
 def test_what_was_imported_can_be_taught_from(tmp_path, data):
     import_archive(project(tmp_path / "p.tm", {"rock": 3, "Shoe (Converse)": 2, "👍": 2}), data)
     dataset = read_dataset(data)
