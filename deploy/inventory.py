@@ -120,7 +120,12 @@ def read_file(word: str) -> Fleet:
 
 
 def address(name: str, user: str | None = None, port: int | None = None) -> str:
-    """Return one word for ssh; a user within the name counts more than one beside it."""
+    """Return one word for ssh; a user within the name counts more than one beside it.
+
+    So does all that `ssh://` says.
+    """
+    if name.startswith("ssh://"):
+        return name  # it says all of it
     if user and "@" not in name:
         name = f"{user}@{name}"
     if port is None:

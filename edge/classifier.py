@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 MAX_MODEL_BYTES = 200_000_000
 MEMORY, MEMORY_A_BYTE = 500_000_000, 4
 """Bytes that a model may need to be opened and tried, and that many more for each byte of it."""
-TRIAL_SECONDS = 30.0
-"""How long all golden frames may take: half a second each is usual on the slowest Pi."""
+TRIAL_SECONDS = 20.0
+"""How long all golden frames may take: half a second each is usual on the slowest Pi. A device that
+reloads sees no frame for so long, and after 30 s systemd's watchdog bites."""
 AT_ONCE = 2
 """Golden frames that are tried at a time: each needs memory of its own."""
 PAUSE = 1.0
@@ -91,18 +92,28 @@ class Classifier:
         self._state: NDArray[np.float32] | None = None
         self._time = np.nan
         self._options: RunOptions | None = None
-        with more_memory(MEMORY + MEMORY_A_BYTE * len(content)):
-            self._session = open_session(content, str(model), threads=threads)
-            metadata = self._metadata()
-            self.card: Card = read_card(metadata, str(model))
-            self.labels = tuple(self.card.labels)
-            self._check_signature()
-            self._outputs = [
-                "probabilities", "novelty", *(["next_state"] if self.card.state else []),
-            ]  # fmt: skip
-            with self._time_limit(TRIAL_SECONDS):
-                self._check_golden(metadata.get(GOLDEN_KEY, ""), sealed=sealed)
+        try:
+            with more_memory(MEMORY + MEMORY_A_BYTE * len(content)):
+                self._open(content, threads, sealed=sealed)
+        except (MemoryError, RuntimeError) as problem:  # the second: no memory for a thread
+            raise ModelError(
+                f"{model}: needs more memory than a model may ({_first_line(problem)}); "
+                "train it again, with simpler features"
+            ) from None
         _give_back(self._session)
+
+    def _open(self, content: bytes, threads: int, *, sealed: bool) -> None:
+        """Open the session, and try it on its golden frames."""
+        self._session = open_session(content, str(self.path), threads=threads)
+        metadata = self._metadata()
+        self.card: Card = read_card(metadata, str(self.path))
+        self.labels = tuple(self.card.labels)
+        self._check_signature()
+        self._outputs = [
+            "probabilities", "novelty", *(["next_state"] if self.card.state else []),
+        ]  # fmt: skip
+        with self._time_limit(TRIAL_SECONDS):
+            self._check_golden(metadata.get(GOLDEN_KEY, ""), sealed=sealed)
 
     def predict(self, frame: Frame) -> Prediction:
         """Classify one frame, knowing where the last one left off; raises as `run` does.
@@ -150,8 +161,11 @@ class Classifier:
         # What several runs at once take is given back: later, there is one at a time.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
+        late = False
+
         def end() -> None:
-            options.terminate = True
+            nonlocal late
+            late = options.terminate = True
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True
@@ -159,7 +173,7 @@ class Classifier:
         try:
             yield
         except ModelError:
-            if options.terminate:
+            if late:
                 raise ModelError(
                     f"{self.path}: its golden frames take more than {seconds:g} s here; "
                     "train it again, with simpler features"
@@ -197,7 +211,12 @@ class Classifier:
         """Recompute what the trainer computed; a disagreement means wrong arithmetic here."""
         images = unpack_golden(self.card, packed, str(self.path), sealed=sealed)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = list(pool.map(self.run, images))
+            try:
+                answers = list(pool.map(self.run, images))
+            except BaseException:  # the pool waits for its threads: they must not be long
+                if self._options is not None:
+                    self._options.terminate = True
+                raise
         for golden, (probabilities, novelty) in zip(self.card.golden, answers, strict=True):
             there = np.asarray(golden.probabilities)
             off = (
@@ -206,7 +225,7 @@ class Classifier:
                 else np.inf
             )
             strange = abs(novelty - golden.novelty) / max(1.0, abs(golden.novelty))
-            if not max(off, strange) <= TOLERANCE:  # also catches NaN
+            if not (off <= TOLERANCE and strange <= TOLERANCE):  # also catches NaN
                 raise ModelError(
                     f"{self.path}: disagrees with its golden frame of '{golden.label}' by "
                     f"{max(off, strange):.2g} (at most {TOLERANCE:g}); send or train it again"

@@ -255,6 +255,8 @@ def _found_from(path: Path, source: str | None) -> str | None:
     """Return a source as seen from `edge.toml`'s folder, as the model is, if it is a path there."""
     if source is None:
         return None
+    if not source:
+        raise ConfigError(f"{path}: source: it is empty; take the line out for the camera")
     there = path.parent / source
     with suppress(OSError, ValueError):
         if there.exists():

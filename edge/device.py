@@ -166,6 +166,8 @@ class Device:
                     if number == frames:
                         return None
                     if self._reload.is_set():
+                        # Nobody looks at frames for a while: nothing may stay on meanwhile.
+                        running.outputs.apply(project.decider.nothing(step.frame.time))
                         following = self._reloaded()
                         if following is not None:
                             return following

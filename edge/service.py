@@ -10,6 +10,8 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from edge.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -123,4 +125,4 @@ class Herald:
     def _say(self, text: str) -> None:
         if text != self._said:
             self._said = text
-            notify(f"STATUS={text}")
+            notify(f"STATUS={printable(text)}")  # a label with a line in it must not say more

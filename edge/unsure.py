@@ -165,7 +165,8 @@ class Unsure:
             self.problem = "pictures need Pillow there: sudo apt install python3-pil"
             log.warning("[keep] keeps nothing: %s", self.problem)
             return
-        bare = msgspec.structs.replace(step.frame, image=image[:0])  # its pixels are in the JPEG
+        # Its pixels are in the JPEG; a view of none of them would keep them all.
+        bare = msgspec.structs.replace(step.frame, image=np.empty((0, 0, 3), np.uint8))
         one = _One(number, msgspec.structs.replace(step, frame=bare), why, parts, jpeg)
         with self._lock:
             self._kept.append(one)

@@ -40,7 +40,8 @@ from pathlib import Path, PurePosixPath
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import IO, Any
+    from io import BufferedIOBase
+    from typing import Any, BinaryIO
 
 MANIFEST = "MANIFEST"
 """In each release: the SHA-256 of every other file, as `sha256sum --check` reads it."""
@@ -307,7 +308,7 @@ def upload(job: Job) -> None:
             shutil.copyfile(has[digest], path)
 
 
-def unpack(stream: IO[bytes], folder: Path, limit: int) -> None:
+def unpack(stream: BufferedIOBase | BinaryIO, folder: Path, limit: int) -> None:
     """Write each member as a new plain file; `tarfile.extractall` trusts more than we need to.
 
     Raises:
@@ -317,9 +318,8 @@ def unpack(stream: IO[bytes], folder: Path, limit: int) -> None:
     import tarfile
 
     signal.signal(signal.SIGALRM, _stalled)
-    signal.alarm(STALL)
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
+        with tarfile.open(fileobj=Awaited(stream), mode="r|") as tar:  # type: ignore[call-overload]  # it only reads
             for member in tar:
                 content = tar.extractfile(member) if member.isreg() else None
                 limit -= member.size
@@ -329,12 +329,24 @@ def unpack(stream: IO[bytes], folder: Path, limit: int) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as file:
                     while piece := content.read(1 << 16):
-                        signal.alarm(STALL)
                         file.write(piece)
     except tarfile.TarError as problem:
         raise RemoteError(str(problem)) from problem
     finally:
         signal.alarm(0)
+
+
+class Awaited:
+    """A stream of which something must come within `STALL` seconds, again and again."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        """Return what has come, at most so many bytes; nothing at the end."""
+        signal.alarm(STALL)
+        come: bytes = self._stream.read1(size)
+        return come
 
 
 def _stalled(*_: object) -> None:
@@ -357,9 +369,27 @@ def check(job: Job) -> None:
     if job.incoming:  # proved: it gets its name
         os.sync()  # the files are on the disk before a name promises that they are
         place = job.place.releases / job.release
-        if place.exists():  # a damaged copy, or one that nobody signed
-            _remove(place)
-        job.folder.rename(place)
+        if place.exists():  # a damaged copy, or one that nobody signed; it may be what runs
+            _exchange(job.folder, place)
+            aside = job.place.releases / f".damaged-{time.time_ns()}"
+            job.folder.rename(aside)
+            _remove(aside)
+        else:
+            job.folder.rename(place)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two folders have each other's names: at no moment is there none.
+
+    Source: renameat2(2), RENAME_EXCHANGE.
+    """
+    import ctypes
+
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(other))
 
 
 def restart(job: Job) -> None:

@@ -76,7 +76,7 @@ def needs(config: Config | None, survey: Survey) -> Needs:
             wanted += SOUND[PurePath(getattr(output, "file", "")).suffix.lower()]
     wanted += [*(SPEECH if "say" in names else ()), *(SCREEN if "picture" in names else ())]
     wanted += [SHUTDOWN] if shutdown else []
-    extras = {"mqtt", "webhook"} & names
+    extras = {"mqtt", "webhook"} & {*names, *(config.sections if config else ())}
     pip = [*required(), *required(*extras)] if extras else required()
     if source.startswith("webcam"):
         pip.append("opencv-python-headless")

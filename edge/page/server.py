@@ -300,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
     def refuse(self) -> None:
         """Answer whoever wants to change something."""
         with suppress(ValueError):  # what is left unread may cost them the answer
-            self.rfile.read(min(int(self.headers.get("Content-Length", 0)), 64_000))
+            self.rfile.read(max(0, min(int(self.headers.get("Content-Length", 0)), 64_000)))
         self._send(*_plain(405, "there is nothing to change here"), extra=(("Allow", "GET, HEAD"),))
 
     do_POST = do_PUT = do_PATCH = do_OPTIONS = refuse  # noqa: N815

@@ -76,6 +76,7 @@ def test_names_may_stand_beside_a_file(written):
         ("a@pi", "b", None, "a@pi"),
         ("pi", "b", 22, "ssh://b@pi:22"),
         ("fe80::1", None, 2200, "ssh://[fe80::1]:2200"),
+        ("ssh://hall.local:2222", "b", 22, "ssh://hall.local:2222"),
     ],
 )
 def test_an_address_is_one_word_for_ssh(name, user, port, expected):

@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from itertools import count
 
 import numpy as np
@@ -371,6 +372,31 @@ def test_a_loop_without_end_is_ended(refuse, taught, monkeypatch):
     assert line.startswith("its golden frames take more than 0.2 s here; ")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix's signals")
+def test_a_signal_ends_the_trial_of_a_loop_without_end_at_once(taught, tmp_path):
+    path = tmp_path / "endless.onnx"
+    path.write_bytes(seal(novelty_from(taught.content, ENDLESS).SerializeToString()))
+    code = (
+        "import os, signal, sys, threading\n"
+        "from edge.classifier import Classifier\n"
+        "from edge.service import until_stopped\n"
+        "with until_stopped():\n"
+        "    threading.Timer(1, os.kill, [os.getpid(), signal.SIGTERM]).start()\n"
+        "    Classifier(sys.argv[1])\n"
+    )
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
+    assert time.monotonic() - began < 10  # a trial may take 20
+
+
+def test_threads_that_find_no_memory_are_a_model_s_fault(refuse, taught, monkeypatch):
+    def start(_self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", start)
+    assert refuse(taught.content).startswith("needs more memory than a model may (can't start new")
+
+
 @pytest.mark.parametrize("numbers", [2**30, 2**40, 2**62])
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory")
 def test_a_model_that_wants_gigabytes_is_refused(refuse, taught, numbers):
@@ -417,6 +443,13 @@ def test_a_probability_beyond_the_tolerance_is_refused(refuse, taught, off):
     line = refuse(edited_card(taught.content, edit))
     assert line.startswith("disagrees with its golden frame of 'palm' by ")
     assert line.endswith("(at most 0.001); send or train it again")
+
+
+def test_a_novelty_that_is_no_number_is_refused(refuse, taught):
+    nowhere = """
+        nothing = Constant <value_float = 0.0> ()
+        much = Div (nothing, nothing)"""
+    assert "disagrees with its golden frame" in refuse(novelty_from(taught.content, nowhere))
 
 
 def test_a_probability_within_the_tolerance_is_rounding(taught, tmp_path):

@@ -318,6 +318,7 @@ def test_the_mark_that_notepad_writes_first_is_no_mistake(tmp_path):
 
 def test_a_source_that_is_none_is_told_at_once(write):
     assert complaint(write("source = 'webcm:0'")).startswith("source: there is no 'webcm:0'")
+    assert complaint(write("source = ''")).startswith("source: it is empty")
 
 
 def test_a_source_beside_edge_toml_is_found_from_anywhere(tmp_path):

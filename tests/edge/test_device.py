@@ -165,6 +165,21 @@ def test_a_frozen_camera_switches_off_and_starves_the_watchdog(stage, pattern, c
     assert beats > 20
 
 
+def test_while_a_reload_takes_its_time_everything_is_off(stage, project, monkeypatch):
+    meanwhile = []
+
+    def reload(number):
+        if number == 8:
+            reads = device_module.Project.of
+            of = classmethod(lambda _cls, *given: (meanwhile.append(low(17)), reads(*given))[1])
+            monkeypatch.setattr(device_module.Project, "of", of)
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    lit = stage(["rock"] * 16, ["rock"] * 8, on_step=reload)
+    assert lit[7] == {17}
+    assert meanwhile == [True]
+
+
 def test_a_reload_takes_what_is_on_disk_now(stage, project):
     def rewire(number):
         if number == 8:
@@ -195,7 +210,8 @@ def test_a_reload_of_something_broken_goes_on_as_before(stage, project, caplog, 
             os.kill(os.getpid(), signal.SIGHUP)
 
     lit = stage(["rock"] * 16, on_step=damage)
-    assert lit[7:] == [{17}] * 9
+    assert lit[7] == lit[-1] == {17}
+    assert lit[8] == set(), "off while it was tried, and decided anew"
     (line,) = caplog.messages
     assert words in line
     assert line.startswith("not reloaded: ")
@@ -209,7 +225,8 @@ def test_a_damaged_model_is_not_taken_at_a_reload(stage, project, caplog):
             os.kill(os.getpid(), signal.SIGHUP)
 
     lit = stage(["rock"] * 16, on_step=damage)
-    assert lit[7:] == [{17}] * 9
+    assert lit[7] == lit[-1] == {17}
+    assert lit[8] == set(), "off while it was tried, and decided anew"
     assert caplog.messages[0].startswith("not reloaded: ")
 
 

@@ -560,6 +560,13 @@ def test_nothing_can_be_changed(page, method):
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
 
+def test_whoever_says_no_length_is_not_read_to_the_end(page):
+    request = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", page.port), timeout=5) as raw:
+        raw.sendall(request)  # and stays, as if more were to come
+        assert raw.recv(100).startswith(b"HTTP/1.0 405")
+
+
 def test_a_wrong_length_is_no_trouble(page):
     for length in (b"-1", b"x", b"99999999999999999999"):
         page.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + length + b"\r\n\r\n")

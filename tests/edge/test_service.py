@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from edge.service import notify, until_stopped
+from edge.service import Herald, notify, until_stopped
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -131,6 +131,13 @@ def test_readiness_reaches_a_socket_in_the_file_system(tmp_path, monkeypatch):
     path = str(tmp_path / "n")
     monkeypatch.setenv("NOTIFY_SOCKET", path)
     receive(path, b"READY=1", lambda: notify("READY=1"))
+
+
+def test_a_label_with_a_line_in_it_tells_systemd_no_more(tmp_path, monkeypatch):
+    path = str(tmp_path / "n")
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    says = b"STATUS=rock?MAINPID=1"
+    receive(path, says, lambda: Herald().trouble("rock\nMAINPID=1"))
 
 
 @pytest.mark.skipif(not hasattr(socket, "SOCK_CLOEXEC"), reason="abstract sockets are Linux's")

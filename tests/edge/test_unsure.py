@@ -253,6 +253,15 @@ def test_a_picture_whose_memory_the_camera_takes_again_is_kept_as_it_was(monkeyp
     assert Image.open(io.BytesIO(kept.jpeg)).getpixel((5, 5))[0] > 190
 
 
+def test_of_a_picture_its_jpeg_is_kept_and_no_pixel(monkeypatch):
+    unsure = Unsure(50)
+    show_many(unsure, 3)
+    unsure.lot()
+    images = [one.step.frame.image for one in unsure._kept]
+    assert len(images) == 3
+    assert all(image.base is None and image.nbytes == 0 for image in images)
+
+
 # --- in the device
 
 

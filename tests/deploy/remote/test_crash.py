@@ -160,6 +160,15 @@ def test_after_a_power_cut_at_any_point_a_whole_good_release_runs(machine, monke
     assert seen == ({OLD.release, NEW.release} if bundle is NEW else {OLD.release})
 
 
+def test_mending_what_runs_leaves_it_whole_enough_to_boot_at_any_point(machine, monkeypatch):
+    extra = machine.place.releases / OLD.release / "edge" / "extra.pyc"
+    extra.touch()  # nobody sent it: the release counts as damaged, and is sent again
+    for _ in deaths(machine, monkeypatch, OLD):
+        machine.boot()
+        assert machine.runs == machine.place.current == OLD.release
+        assert (machine.place.releases / OLD.release / "model.onnx").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("bundle", [NEW, BAD], ids=["good", "bad"])
 def test_after_a_death_at_any_point_the_next_push_succeeds(machine, monkeypatch, bundle):
     for _ in deaths(machine, monkeypatch, bundle):

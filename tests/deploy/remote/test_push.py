@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 
 import pytest
 
@@ -115,10 +117,42 @@ def test_an_upload_in_which_nothing_comes_any_more_is_given_up(tmp_path, monkeyp
     monkeypatch.setattr(remote, "STALL", 1)
     reading, writing = os.pipe()
     tar = BUNDLE.tar()
-    os.write(writing, tar[: len(tar) // 2])
+    os.write(writing, tar[:1000])
     with open(reading, "rb") as stream, pytest.raises(remote.RemoteError, match="nothing arrived"):  # noqa: PTH123
         remote.unpack(stream, tmp_path, LIMIT)
     os.close(writing)
+
+
+def test_an_upload_that_comes_slowly_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "STALL", 1)
+    reading, writing = os.pipe()
+    tar = BUNDLE.tar()
+
+    def drip():
+        with open(writing, "wb", buffering=0) as end:  # noqa: PTH123
+            for start in range(0, len(tar), 1000):
+                end.write(tar[start : start + 1000])
+                time.sleep(0.3)  # 3 s in all
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    with open(reading, "rb") as stream:  # noqa: PTH123
+        remote.unpack(stream, tmp_path, LIMIT)
+        dripping.join()
+    assert (tmp_path / "model.onnx").read_bytes() == b"weights"
+
+
+def test_a_damaged_copy_that_cannot_be_removed_makes_way(place, incoming, monkeypatch):
+    damaged = place.releases / BUNDLE.release
+    damaged.mkdir()
+    (damaged / "extra").touch()
+    monkeypatch.setattr(remote, "_remove", lambda _folder: None)  # it belongs to root
+    monkeypatch.setattr(remote, "_systemctl", lambda *_: "")
+    remote.check(job(place, BUNDLE.release, before=BUNDLE.release, incoming=True))
+    remote.verify(damaged, BUNDLE.digest)
+    assert not incoming.exists()
+    (aside,) = place.releases.glob(".damaged-*")
+    assert (aside / "extra").exists()
 
 
 def test_activating_switches_current_and_ends_the_trial(place):

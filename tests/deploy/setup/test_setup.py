@@ -114,8 +114,10 @@ def test_sounds_need_the_player_of_their_kind(tmp_path):
     assert set(what.apt) - set(APT_HAS) == {"mpg123"}
 
 
-def test_messages_need_the_network_and_its_client(tmp_path):
-    what = of('[mqtt]\nhost = "broker"\n[when.rock]\nmqtt = "a/b"\n', tmp_path)
+@pytest.mark.parametrize("more", ['[when.rock]\nmqtt = "a/b"\n', ""], ids=["sent", "told"])
+def test_messages_need_the_network_and_its_client(tmp_path, more):
+    text = f'[mqtt]\nhost = "broker"\n{more}'
+    what = of(text, tmp_path)
     assert what.network
     assert any(one.startswith("paho-mqtt") for one in what.pip)
 
