@@ -180,6 +180,9 @@ def read_config(path: str | Path) -> Config:
         button=_read_button(path, top.button),
         keep=_convert(top.keep, Keep, f"{path}: [keep]"),
     )
+    for label, name, output in config.outputs():
+        if output.lacking and name not in sections:
+            raise ConfigError(f"{path}: [when.{label}] {name}: {output.lacking}")
     check_pins(config)
     return config
 
@@ -289,7 +292,10 @@ def _toml_hint(text: bytes, problem: Exception) -> str:
     if not found:
         return ""
     line = text.decode().split("\n")[int(found[1]) - 1].strip()[:60]
-    return f': {line}  (text wants plain quotes: "model.onnx"; so does a label with a space)'
+    if str(problem).startswith("Cannot"):
+        return f": {line}"  # it is there twice
+    hint = 'text wants plain quotes: "model.onnx"; so does a label with more than a-z, 0-9, - and _'
+    return f": {line}  ({hint})"
 
 
 def _convert(table: object, kind: type[T], where: str, *, inner: str | None = None) -> T:

@@ -287,7 +287,12 @@ def _false_line(played: Replay) -> str:
     line = f"false triggers: {count} in {_time(seconds)}"
     if rate is None or most is None:
         return line
-    return f"{line}; {rate:.3g} an hour, and with 95 % certainty no more than {most:.3g}"
+    return f"{line}; {_few(rate)} an hour, and with 95 % certainty no more than {_few(most)}"
+
+
+def _few(number: float) -> str:
+    """Return a number with three digits or, above a thousand, all before the point."""
+    return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
 
 
 def _labels(events: Events) -> list[str]:

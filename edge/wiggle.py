@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -39,6 +40,8 @@ def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str,
 
     Ctrl-C ends it, with everything off.
     """
+    if math.isnan(seconds):  # it is in any range
+        raise click.UsageError("--seconds: nan is no number of seconds")
     config = read_config(config_path)
     outputs = _choose(config, words)
     notes = {
@@ -50,7 +53,10 @@ def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str,
     with until_stopped():
         for one in outputs:
             done.append(_try(config, one, pins, seconds))  # noqa: PERF401  (Ctrl-C keeps those done)
-    click.echo(f"{sum(done)} of {len(outputs)} outputs did as they were told; all are off")
+    if len(done) < len(outputs):
+        click.echo(f"stopped after {len(done)} of {len(outputs)} outputs; all are off")
+    else:
+        click.echo(f"{sum(done)} of {len(outputs)} outputs did as they were told; all are off")
     if not all(done):
         sys.exit(1)
 

@@ -63,7 +63,7 @@ def advise(evidence: Evidence) -> list[Advice]:
     likeness = Likeness.of(evidence.rows, evidence.sessions.tolist())
     suspects = find_suspects(evidence, likeness)
     few = len(evidence.targets) <= SEARCHED
-    nearest = likeness.nearest() if few and evidence.whole else None
+    nearest = likeness.nearest() if few else None
     rules = chain(
         _few_sessions(evidence),
         _mislabelled(evidence, suspects),
@@ -73,7 +73,7 @@ def advise(evidence: Evidence) -> list[Advice]:
         _bad_sessions(evidence, ~suspects.mask),
         _more(evidence),
         _balance(evidence),
-        _bursts(evidence, nearest) if nearest else () if few else _not_searched(evidence),
+        _bursts(evidence, nearest) if nearest else _not_searched(evidence),
     )
     return list(islice(rules, MOST))
 
@@ -121,7 +121,11 @@ def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
 
 def _copies(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
     """Look for copies in two sessions, by which a network is tested on what it learned."""
-    found = np.flatnonzero(nearest.elsewhere_likeness >= COPY)
+    copies = nearest.elsewhere_likeness >= COPY
+    if not evidence.whole:  # hands held alike are as like as copies, but never to the last digit
+        rows = evidence.rows
+        copies &= (rows == rows[nearest.elsewhere]).all(axis=1) & rows.any(axis=1)
+    found = np.flatnonzero(copies)
     if len(found) < max(2, 0.01 * len(evidence.targets)):
         return
     order = found[np.argsort(-nearest.elsewhere_likeness[found], kind="stable")]
@@ -274,7 +278,7 @@ def _balance(evidence: Evidence) -> Iterator[Advice]:
 
 def _bursts(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
     still = np.flatnonzero(nearest.within_likeness >= BURST)
-    if len(still) > 0.6 * len(evidence.targets):
+    if evidence.whole and len(still) > 0.6 * len(evidence.targets):
         pairs = np.stack([still[:6], nearest.within[still[:6]]], axis=1).ravel()
         yield Advice(
             "duplicates",

@@ -84,7 +84,13 @@ def open_for_capture(
     Raises:
         SourceError: it cannot be opened, or not be set like that.
     """
-    name = name or default_source()
+    if name is None:
+        name = default_source()
+        if name == "virtual":  # drawn hands are nobody's own
+            raise SourceError(
+                "no camera is found here; plug one in, or say which: --source webcam:0, a Pi's "
+                "with ssh://pi@raspberrypi.local, or drawn hands, to try it out, with virtual"
+            )
     kind, _, seed = name.partition(":")
     if taken.is_set:
         return _set_camera(name, kind, taken)

@@ -103,7 +103,10 @@ def train(
     from trainer.export import export
 
     start = time.perf_counter()
-    _check_target(output)
+    page = None if no_report else page or output.with_name("report.html")
+    _check_target(output, "-o")
+    if page is not None:
+        _check_target(page, "--report")
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
     dataset = read_dataset(data)
@@ -118,7 +121,6 @@ def train(
 
         plot_loss(taught.history, plots / "loss.png")
     seconds = time.perf_counter() - start
-    page = None if no_report else page or output.with_name("report.html")
     if page is not None:
         _report(taught, card, output, page, seconds)
         seconds = time.perf_counter() - start
@@ -292,7 +294,10 @@ def demo(*, data: Path | None, output: Path) -> None:
     """
     from trainer.demo import run_demo
 
-    run_demo(data, output)
+    if data is None:
+        run_demo(None, output)
+    else:
+        run_demo(data, output, kinds=lambda: _kinds("auto"))
 
 
 @main.command("import", epilog="Example: trainer import project.tm --data gestures/data")
@@ -471,15 +476,17 @@ def _evaluate(classifier: Classifier, dataset: Dataset) -> Evaluation:
     return evaluation
 
 
-def _check_target(output: Path) -> None:
-    """Find out before the training, not after it, that the model cannot be written."""
+def _check_target(output: Path, option: str) -> None:
+    """Find out before the training, not after it, that a file cannot be written."""
     folder = output.resolve().parent
     if not folder.is_dir():
         raise ExportError(f"{output}: there is no folder {folder}; make it first")
     if output.exists() and not output.is_file():
-        raise ExportError(f"{output}: is no file that may be replaced; choose another with -o")
+        raise ExportError(
+            f"{output}: is no file that may be replaced; choose another with {option}"
+        )
     if not os.access(folder, os.W_OK):
-        raise ExportError(f"{output}: may not write into {folder}; choose another with -o")
+        raise ExportError(f"{output}: may not write into {folder}; choose another with {option}")
 
 
 def _other_pictures(test: Path | None, data: Path) -> Dataset | None:

@@ -31,11 +31,12 @@ from trainer.recipe import teach
 from trainer.splits import split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from edge.card import Card
     from edge.frame import Image
+    from trainer.features import Features
 
 MARK = ".handwave-demo"
 """A file in every folder that a demo may overwrite."""
@@ -64,13 +65,20 @@ class Stage:
     """What the stream is, in words."""
 
 
-def run_demo(data: Path | None, folder: Path, console: Console | None = None) -> None:
+def run_demo(
+    data: Path | None,
+    folder: Path,
+    console: Console | None = None,
+    *,
+    kinds: Callable[[], Sequence[Features]] = lambda: [make_features("edges")],
+) -> None:
     """Teach, export, run and show; leave the model and two plots in a folder.
 
     Args:
         data: the user's own pictures; None draws hands.
         folder: where everything goes; made if it is not there.
         console: where to show it; None: stdout.
+        kinds: returns features to choose among; `edges` is enough for drawn hands.
 
     Raises:
         HandwaveError: pictures that cannot be learned from, or a service that failed.
@@ -81,16 +89,24 @@ def run_demo(data: Path | None, folder: Path, console: Console | None = None) ->
     console.print(
         f"[bold]teach[/]   {len(stage.dataset.pictures)} pictures: {escape(', '.join(labels))}"
     )
+    choices = kinds()
     start = time.perf_counter()
-    with counting_bar("reading pictures") as reading, progress_bar() as progress:
-        taught = teach(stage.dataset, make_features("edges"), reading=reading, progress=progress)
+    with (
+        counting_bar("reading pictures") as reading,
+        counting_bar("measuring on sessions held out") as measuring,
+        progress_bar() as progress,
+    ):
+        taught = teach(
+            stage.dataset, choices, reading=reading, measuring=measuring, progress=progress
+        )
     seconds = time.perf_counter() - start
 
     card = export(taught, folder / "model.onnx")
     plot_loss(taught.history, folder / "loss.png")
     size = (folder / "model.onnx").stat().st_size / 1000
     where = escape(str(folder / "model.onnx"))
-    console.print(f"[bold]export[/]  {where}, {size:.0f} kB, checked in onnxruntime")
+    what = f"{size:.0f} kB, {taught.features.name} features"
+    console.print(f"[bold]export[/]  {where}, {what}, checked in onnxruntime")
 
     config = _write_config(card, folder)
     console.print(f"[bold]run[/]     edge run --config {escape(str(config))} --pins mock")

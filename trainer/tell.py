@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
     from trainer.recipe import Taught
 
+UNBOUNDED = 100_000
+"""Columns that no table of ours needs."""
 WORST = 10
 """Confusions to name where the whole table does not fit."""
 
@@ -71,7 +74,7 @@ def say_sessions(described: Described) -> None:
         say(
             f"warning: only one session of {', '.join(lonely)}, so how well it is told from the "
             "others elsewhere is not known; record another one, at another time, place or light: "
-            f"trainer capture {lonely[0]}"
+            f"trainer capture {shlex.quote(lonely[0])}"
         )
 
 
@@ -99,9 +102,12 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
         console.print(f"right and sure enough to act: {evaluation.sure} of {gestures} gestures")
         console.print(_per_class(evaluation))
         table = _confusion(evaluation)
-        if console.measure(table).maximum <= console.width or not console.is_terminal:
+        # Of what is wider than the console, rich's own measure says no more than its width.
+        width = console.measure(table, options=console.options.update_width(UNBOUNDED)).maximum
+        if width <= console.width or not console.is_terminal:
             console.print("rows: what was shown; columns: what it was taken for")
-            console.print(table, width=max(console.width, console.measure(table).maximum))
+            console.width = max(console.width, width)
+            console.print(table)
         else:
             _print_worst(evaluation, console)
     if evaluation.unknown:

@@ -43,6 +43,9 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     section: ClassVar[type[Section] | None] = None
     """What a table of the kind's own name at the top of `edge.toml` says for all its outputs."""
 
+    lacking: ClassVar[str] = ""
+    """What a person is told where there is no such table; empty: it may be left out."""
+
     def pins(self) -> tuple[int, ...]:
         """Return the BCM pins it takes."""
         return ()

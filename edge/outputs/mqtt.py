@@ -96,6 +96,7 @@ class Mqtt(Kind, frozen=True):
 
     short: ClassVar[str] = "topic"
     section: ClassVar[type[Section] | None] = Broker
+    lacking: ClassVar[str] = 'which broker? Add [mqtt] and below it host = "..."'
     topic: str
     payload: str = "ON"
     payload_off: str | None = None
@@ -108,7 +109,7 @@ class Mqtt(Kind, frozen=True):
     def open(self, wiring: Wiring) -> Output:  # noqa: D102
         settings = wiring.section("mqtt")
         if not isinstance(settings, Broker):
-            raise OutputError('mqtt: which broker? Add [mqtt] and below it host = "..."')
+            raise OutputError(f"mqtt: {self.lacking}")
         there = post(settings, wiring)
         on = Message(self.topic, self.payload, self.qos, self.retain)
         if self.payload_off is None:

@@ -310,6 +310,11 @@ def test_a_line_that_is_no_toml_is_shown_with_what_it_may_want(write, text, line
     assert f": {line}  (text wants plain quotes" in said
 
 
+def test_a_table_that_is_there_twice_wants_no_quotes(write):
+    said = complaint(write("[when.rock]\nled = 17\n[when.rock]\nled = 18"))
+    assert said.endswith("(at line 3, column 11): [when.rock]")
+
+
 def test_the_mark_that_notepad_writes_first_is_no_mistake(tmp_path):
     path = tmp_path / "edge.toml"
     path.write_bytes(b"\xef\xbb\xbf[when.rock]\nled = 17\n")

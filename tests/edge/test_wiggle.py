@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge import wiggle as module
+from edge.cli import main
 from edge.console import Group
 from edge.outputs import kind as kinds
 from edge.outputs.kind import Kind
@@ -142,4 +143,13 @@ def test_ctrl_c_ends_it_with_everything_off(tmp_path):
         pass
     running.send_signal(signal.SIGINT)
     out, _ = running.communicate(timeout=60)
-    assert out.splitlines() == ["0 of 4 outputs did as they were told; all are off", "0", "[0.0]"]
+    assert out.splitlines() == ["stopped after 0 of 4 outputs; all are off", "0", "[0.0]"]
+
+
+def test_no_number_of_seconds_is_wrong_usage(tmp_path):
+    (tmp_path / "edge.toml").write_text("[when.rock]\nled = 17\n")
+    done = CliRunner().invoke(
+        main, ["wiggle", "--config", str(tmp_path / "edge.toml"), "--seconds", "nan"]
+    )
+    assert done.exit_code == 2
+    assert "nan is no number of seconds" in done.stderr

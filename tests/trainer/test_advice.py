@@ -254,12 +254,12 @@ def test_a_network_that_guesses_accuses_nobody():
 # --- Copies
 
 
-def copy(case, number, other):
+def copy(case, number, other, noise=0.05):
     """Let pictures of one session come again in another, a little changed."""
     rng = np.random.default_rng(1)
     origin, copies = case.where("rock", "s0")[:number], case.where(other, "s1")[:number]
-    noise = 0.05 * rng.standard_normal((number, case.rows.shape[1]))
-    case.rows[copies] = case.rows[origin] + noise
+    changed = noise * rng.standard_normal((number, case.rows.shape[1]))
+    case.rows[copies] = case.rows[origin] + changed
     return {case.pictures[i].path for i in (*origin, *copies)}
 
 
@@ -281,6 +281,17 @@ def test_hands_held_alike_are_no_copies():
     copy(case, 4, "rock")
     case.more = case.more | {"whole": False}
     assert case.advice("duplicates") == []
+
+
+def test_hands_that_are_the_same_to_the_last_digit_are_copies():
+    case = Case()
+    paths = copy(case, 4, "rock", noise=0.0)
+    case.rows[case.where("palm", "s0")] = 0.0  # where no hand is found all are alike
+    case.rows[case.where("palm", "s1")] = 0.0
+    case.more = case.more | {"whole": False}
+    (advice,) = case.advice("duplicates")
+    assert "8 pictures nearly repeat one of another session" in advice.text
+    assert set(advice.pictures) == paths
 
 
 def test_a_copy_under_two_labels_is_an_error_in_one():

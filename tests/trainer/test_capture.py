@@ -17,7 +17,7 @@ from edge.virtual import Scene, Virtual, draw
 from trainer.capture import RATE, capture, open_for_capture, session_folder
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
-from trainer.taken import read_note
+from trainer.taken import AUTOMATIC, read_note
 
 
 class Camera(Source):
@@ -171,6 +171,13 @@ def test_a_camera_is_set_as_asked(tmp_path, monkeypatch, name):
 def test_what_is_no_camera_of_this_machine_cannot_be_set(tmp_path, name, says):
     with pytest.raises(SourceError, match=says):
         open_for_capture(name, "palm", tmp_path, SET)
+
+
+def test_without_a_camera_nothing_drawn_is_recorded_unasked(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainer.capture.default_source", lambda: "virtual")
+    with pytest.raises(SourceError, match=r"no camera is found here; plug one in, .*virtual"):
+        open_for_capture(None, "palm", tmp_path, AUTOMATIC)
+    open_for_capture("virtual", "palm", tmp_path, AUTOMATIC).close()
 
 
 def taking(taken, **how):

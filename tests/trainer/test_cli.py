@@ -231,6 +231,8 @@ def test_data_that_cannot_be_taught_is_one_line_and_writes_nothing(
         (["-o", "missing/m.onnx"], "there is no folder"),
         (["-o", "file/m.onnx"], "there is no folder"),
         (["-o", "pipe"], "is no file"),  # as /dev/null: root would replace it by a model
+        (["--report", "missing/r.html"], "there is no folder"),
+        (["--report", "pipe"], "choose another with --report"),
         (["--test", "data"], "learn from"),
         (["--test", "data/../data"], "learn from"),
         (["--test", "nowhere"], "nowhere: no such folder"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from edge.classifier import Classifier, Prediction
 from edge.errors import PictureError
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
 from trainer.evaluate import Evaluation, evaluate, is_accepted, predict
+from trainer.tell import print_evaluation
 
 LABELS = ("background", "fist", "palm")
 
@@ -42,6 +45,20 @@ def answers(tmp_path, save_picture):
         return read_dataset(tmp_path)
 
     return make
+
+
+@pytest.mark.parametrize(("terminal", "whole"), [(True, False), (False, True)])
+def test_what_was_taken_for_what_is_told_of_many_labels_too(terminal, whole):
+    labels = [f"label {number}" for number in range(60)]
+    confusion = 5 * np.eye(60, dtype=int)
+    confusion[3, 7] = 9
+    console = Console(width=80, force_terminal=terminal, record=True, file=io.StringIO())
+    print_evaluation(Evaluation(labels, confusion, 0, 0, 0, []), console)
+    text = console.export_text()
+    assert ("label 3 taken for label 7" in text) != whole
+    assert ("rows: what was shown" in text) == whole
+    if whole:  # a row and a column of it
+        assert text.split("rows: what was shown")[1].count("label 59") == 2
 
 
 def test_confusion_precision_and_recall_by_hand(answers):

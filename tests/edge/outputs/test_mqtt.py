@@ -600,9 +600,11 @@ def test_each_mistake_is_named_where_it_is(tmp_path, text, line):
     assert str(caught.value).startswith(f"{path}: {line}")
 
 
-def test_a_message_without_a_broker_says_what_to_add(wire):
-    with pytest.raises(OutputError, match=r"which broker\? Add \[mqtt\]"):
-        wire("[when.rock]\nmqtt = 'a'")
+def test_a_message_without_a_broker_says_what_to_add(tmp_path):
+    path = tmp_path / "edge.toml"
+    path.write_text("[when.rock]\nmqtt = 'a'")
+    with pytest.raises(ConfigError, match=r"when.rock\] mqtt: which broker\? Add \[mqtt\]"):
+        read_config(path)
 
 
 @pytest.mark.parametrize(
