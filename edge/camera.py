@@ -29,6 +29,9 @@ STALLED = 3.0
 """Seconds without a frame after which the camera has failed."""
 CLOSING = 5.0
 """Seconds that a camera may take to close, before it is left to the end of the process."""
+FORGETTING = 0.01
+"""Seconds by which the quickest frame counts less with each later one: a single wrong time stamp
+must not make all others old for ever."""
 BUFFERS = 4
 """One with us, one kept as the newest, two with the camera: it never waits for us."""
 FULL_VIEW = 0.95
@@ -157,7 +160,7 @@ class Camera(Source):
         The camera takes its time for a frame: what the quickest took is what they all take.
         """
         age = self.now() - taken
-        self._least = min(self._least, age)
+        self._least = min(self._least + FORGETTING, age)
         return age > self._least + microseconds / 1e6
 
     def _as_rgb(self, array: Image) -> Image:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -427,8 +427,10 @@ def _fetch_missing(kinds: Iterable[str]) -> None:
     for name in sorted(PACKAGES.keys() & set(kinds)):
         if not are_here(name):
             say(f"fetching the {name} weights, once ({PACKAGES[name].project}, checked)")
-            with suppress(DataError):
+            try:
                 fetch_weights(name)
+            except DataError as problem:  # without them something else may do
+                say(f"note: {problem}")
 
 
 def _teach(

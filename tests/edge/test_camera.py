@@ -258,6 +258,20 @@ def test_an_old_frame_is_dropped_for_the_next(sensor, clock):
         later.join()
 
 
+def test_one_wrong_time_stamp_is_forgotten(sensor, clock):
+    with Camera(SIZE) as camera:
+        frames = iter(camera)
+        clock.now = 100.0
+        take(camera, sensor, picture(0), 101)  # it cannot have been taken a second from now
+        next(frames)
+        for number in range(200):
+            clock.now = 102 + number / 30
+            take(camera, sensor, picture(number), clock.now - 0.05)
+            if camera._camera.frames and not camera._is_old(clock.now - 0.05, 33_000):
+                break
+        assert 50 < number < 150
+
+
 def test_a_clock_that_is_not_the_sensors_loses_no_frame(sensor, clock):
     clock.now = 5_000.0
     with Camera(SIZE) as camera:
