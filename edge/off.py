@@ -43,6 +43,7 @@ def off(*, config_path: str, pins: PinKind) -> None:
     for line in wrong:
         complain(OutputError(line))
     if not wrong:
-        click.echo(f"off: {', '.join(f'GPIO{pin}' for pin in levels) or 'there are no pins'}")
+        none = "there are no pins" if well else "no pin can be read out of it"
+        click.echo(f"off: {', '.join(f'GPIO{pin}' for pin in levels) or none}")
     if wrong or not well:
         sys.exit(1)

@@ -28,6 +28,7 @@ from trainer.tell import (
     say_sessions,
     say_skipped,
 )
+from trainer.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,7 +136,7 @@ def train(
     if tested is not None and tested.n == 0:
         say(f"warning: {test} has none of the labels taught: {', '.join(card.labels)}")
     elif tested is not None:
-        click.echo(accuracy_line(tested.accuracy, f"{tested.n} pictures of {test}"))
+        click.echo(accuracy_line(tested.accuracy, f"{count(tested.n, 'picture')} of {test}"))
 
 
 @main.command(epilog="Example: trainer evaluate model.onnx other-room/data")
@@ -355,7 +356,7 @@ def import_(
             say(f"note: {note}")
         say_skipped(imported.skipped)
         if not as_json:
-            counts = ", ".join(f"{count} of '{name}'" for name, count in imported.labels.items())
+            counts = ", ".join(f"{number} of '{name}'" for name, number in imported.labels.items())
             click.echo(f"{archive}: {counts}; session {', '.join(imported.sessions)} in {data}")
     if as_json:
         click.echo(json.dumps(rows))
@@ -441,8 +442,8 @@ def _teach(
     from trainer.recipe import teach
 
     pictures, sessions = len(dataset.pictures), {p.session for p in dataset.pictures}
-    count = "1 session" if len(sessions) == 1 else f"{len(sessions)} sessions"
-    say(f"{dataset.root}: {pictures} pictures in {count} of {', '.join(dataset.labels)}")
+    where = f"{dataset.root}: {count(pictures, 'picture')} in {count(len(sessions), 'session')}"
+    say(f"{where} of {', '.join(dataset.labels)}")
     for note in dataset.notes:
         say(f"note: {note}")
     with (

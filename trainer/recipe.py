@@ -23,6 +23,7 @@ from trainer.errors import TrainingError
 from trainer.features import Features, join
 from trainer.learn import learn
 from trainer.splits import FOLDS, folds
+from trainer.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,8 +84,8 @@ class Taught:
         """What the accuracy is the accuracy of, in words."""
         if self.held_out is None:
             return "nothing: no session could be spared"
-        sessions = "session" if self.held_out.sessions == 1 else "sessions"
-        words = f"{len(self.held_out.targets)} pictures of {self.held_out.sessions} {sessions}"
+        pictures = count(len(self.held_out.targets), "picture")
+        words = f"{pictures} of {count(self.held_out.sessions, 'session')}"
         labels = enumerate(self.described.dataset.labels)
         absent = [label for number, label in labels if number not in self.held_out.targets]
         missing = f", with no {', '.join(absent)} among them" if absent else ""

@@ -12,6 +12,7 @@ from rich.markup import escape  # a label may look like [bold]
 from rich.table import Table
 
 from edge.card import BACKGROUND
+from trainer.words import count
 
 if TYPE_CHECKING:
     from trainer.describe import Described
@@ -93,7 +94,7 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
     """
     console = console or Console(highlight=False)
     if evaluation.accuracy is not None:
-        console.print(f"accuracy {evaluation.accuracy:.1%} on {evaluation.n} pictures")
+        console.print(f"accuracy {evaluation.accuracy:.1%} on {count(evaluation.n, 'picture')}")
         gestures = sum(
             figures["n"] or 0
             for label, figures in evaluation.per_class().items()
@@ -140,13 +141,13 @@ def _confusion(evaluation: Evaluation) -> Table:
 
 def _print_worst(evaluation: Evaluation, console: Console) -> None:
     wrong = [
-        (count, shown, taken)
+        (number, shown, taken)
         for shown, row in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True)
-        for taken, count in zip(evaluation.labels, row, strict=True)
-        if count and taken != shown
+        for taken, number in zip(evaluation.labels, row, strict=True)
+        if number and taken != shown
     ]
-    for count, shown, taken in sorted(wrong, reverse=True)[:WORST]:
-        console.print(f"{count:6}  {escape(shown)} taken for {escape(taken)}")
+    for number, shown, taken in sorted(wrong, reverse=True)[:WORST]:
+        console.print(f"{number:6}  {escape(shown)} taken for {escape(taken)}")
 
 
 def _percent(share: float | None) -> str:

@@ -65,8 +65,9 @@ def test_nothing_named_is_nothing_to_do(off):
     ],
 )
 def test_of_a_broken_edge_toml_it_takes_what_can_be_read(off, text, levels):
-    code, _, err, got = off(text)
+    code, said, err, got = off(text)
     assert code == 1
+    assert ("no pin can be read out of it" in said) == (not levels)
     assert err.startswith("edge: ")
     assert "a mistake of ours" not in err
     assert got == levels
