@@ -124,8 +124,9 @@ def run(
 ) -> None:
     """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
 
-    def load() -> Project:
+    def load(let_go: Callable[[], object]) -> Project:
         config = read_config(config_path)
+        let_go()
         preload(*_slow(config, _source(source, config)))
         return _project(config)
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edge.button import open_button, power_off
@@ -63,12 +64,17 @@ class _Running:
     outputs: Outputs
     source: Source
 
+    def let_go(self, time: float) -> None:
+        """Switch all off: for a while from now on nobody looks at frames."""
+        self.outputs.apply(self.project.decider.nothing(time))
+
 
 class Device:
     """What stands on the shelf.
 
     Args:
-        load: reads `edge.toml` and the model; called at the start and at each reload.
+        load: reads `edge.toml`, calls what it is given, and opens the model, which takes long;
+            called at the start and at each reload.
         open_source: opens the project's camera.
         pins: the header's, or gpiozero's mock ones.
         forever: as a service needs it: a camera that is missing or fails is waited for, and a
@@ -77,7 +83,7 @@ class Device:
 
     def __init__(
         self,
-        load: Callable[[], Project],
+        load: Callable[[Callable[[], object]], Project],
         open_source: Callable[[Project], Source],
         pins: PinKind,
         *,
@@ -102,7 +108,7 @@ class Device:
         """
         with on_hangup(self._reload.set if self._forever else None):
             self.status.write()  # else the last word of a process that died would seem alive
-            project = self._load()
+            project = self._load(lambda: None)
             running = self._start(project)
             while (following := self._watch(running, show, frames)) is not None:
                 try:
@@ -166,21 +172,19 @@ class Device:
                     if number == frames:
                         return None
                     if self._reload.is_set():
-                        # Nobody looks at frames for a while: nothing may stay on meanwhile.
-                        running.outputs.apply(project.decider.nothing(step.frame.time))
-                        following = self._reloaded()
+                        following = self._reloaded(partial(running.let_go, step.frame.time))
                         if following is not None:
                             return following
             finally:
                 turns.close()  # outputs off and camera closed now, not at some later collection
             # Waiting for a camera ends when a reload is asked for.
-            return (self._reloaded() or project) if self._reload.is_set() else None
+            return (self._reloaded(lambda: None) or project) if self._reload.is_set() else None
 
-    def _reloaded(self) -> Project | None:
+    def _reloaded(self, let_go: Callable[[], object]) -> Project | None:
         """Return what is on disk now; None where that cannot be used."""
         self._reload.clear()
         try:
-            project = self._load()
+            project = self._load(let_go)
         except HandwaveError as problem:
             log.warning("not reloaded: %s; going on as before", problem)
             return None
