@@ -204,7 +204,9 @@ def test_a_reload_takes_what_is_on_disk_now(stage, project):
         ("model = 'gone.onnx'", "no such model", True),
     ],
 )
-def test_a_reload_of_something_broken_goes_on_as_before(stage, project, caplog, text, words, tried):
+def test_a_reload_of_something_broken_goes_on_as_before(
+    stage, project, caplog, *, text, words, tried
+):
     def damage(number):
         if number == 8:
             project.write_text(text)
