@@ -152,7 +152,7 @@ def drive(subject: Subject, opened: Any, frames: int) -> None:
     from edge.config import read_config
     from edge.device import Device, Project
 
-    def load(_let_go: object) -> Project:
+    def load() -> Project:
         return Project.of(read_config(subject.config), Classifier(subject.model))
 
     Device(load, opened, "mock").run(lambda _step, _wiring: None, frames)

@@ -124,9 +124,8 @@ def run(
 ) -> None:
     """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
 
-    def load(let_go: Callable[[], object]) -> Project:
+    def load() -> Project:
         config = read_config(config_path)
-        let_go()
         preload(*_slow(config, _source(source, config)))
         return _project(config)
 

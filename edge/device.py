@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edge.button import open_button, power_off
@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds to wait before a camera that failed is tried again; the last one for ever."""
+
+
+BLIND = 1.0
+"""Seconds for which outputs may stay as they are while a reload looks at no frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,16 +69,27 @@ class _Running:
     source: Source
 
     def let_go(self, time: float) -> None:
-        """Switch all off: for a while from now on nobody looks at frames."""
+        """Switch all off: at `time`, and for a while from then on, nobody looks at frames."""
         self.outputs.apply(self.project.decider.nothing(time))
+
+
+@contextmanager
+def _after(seconds: float, call: Callable[..., object], *given: object) -> Iterator[None]:
+    """Call it, in a thread, if the block takes longer; the call has ended when the block has."""
+    timer = threading.Timer(seconds, call, given)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 class Device:
     """What stands on the shelf.
 
     Args:
-        load: reads `edge.toml`, calls what it is given, and opens the model, which takes long;
-            called at the start and at each reload.
+        load: reads `edge.toml` and the model; called at the start and at each reload.
         open_source: opens the project's camera.
         pins: the header's, or gpiozero's mock ones.
         forever: as a service needs it: a camera that is missing or fails is waited for, and a
@@ -83,7 +98,7 @@ class Device:
 
     def __init__(
         self,
-        load: Callable[[Callable[[], object]], Project],
+        load: Callable[[], Project],
         open_source: Callable[[Project], Source],
         pins: PinKind,
         *,
@@ -108,7 +123,7 @@ class Device:
         """
         with on_hangup(self._reload.set if self._forever else None):
             self.status.write()  # else the last word of a process that died would seem alive
-            project = self._load(lambda: None)
+            project = self._load()
             running = self._start(project)
             while (following := self._watch(running, show, frames)) is not None:
                 try:
@@ -172,19 +187,20 @@ class Device:
                     if number == frames:
                         return None
                     if self._reload.is_set():
-                        following = self._reloaded(partial(running.let_go, step.frame.time))
+                        with _after(BLIND, running.let_go, step.frame.time):
+                            following = self._reloaded()
                         if following is not None:
                             return following
             finally:
                 turns.close()  # outputs off and camera closed now, not at some later collection
             # Waiting for a camera ends when a reload is asked for.
-            return (self._reloaded(lambda: None) or project) if self._reload.is_set() else None
+            return (self._reloaded() or project) if self._reload.is_set() else None
 
-    def _reloaded(self, let_go: Callable[[], object]) -> Project | None:
+    def _reloaded(self) -> Project | None:
         """Return what is on disk now; None where that cannot be used."""
         self._reload.clear()
         try:
-            project = self._load(let_go)
+            project = self._load()
         except HandwaveError as problem:
             log.warning("not reloaded: %s; going on as before", problem)
             return None

@@ -108,8 +108,7 @@ class Mqtt(Kind, frozen=True):
 
     def open(self, wiring: Wiring) -> Output:  # noqa: D102
         settings = wiring.section("mqtt")
-        if not isinstance(settings, Broker):
-            raise OutputError(f"mqtt: {self.lacking}")
+        assert isinstance(settings, Broker)  # noqa: S101  (else `lacking` was said)
         there = post(settings, wiring)
         on = Message(self.topic, self.payload, self.qos, self.retain)
         if self.payload_off is None:

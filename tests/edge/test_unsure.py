@@ -294,7 +294,7 @@ def test_that_it_keeps_pictures_is_said(project):
 def device(project, clips):
     """Return a device that has run over the clips, none of which it is sure about."""
     device = Device(
-        lambda _: _unsure_project(project), lambda _: edge.cli.open_source(str(clips)), "mock"
+        lambda: _unsure_project(project), lambda _: edge.cli.open_source(str(clips)), "mock"
     )
     device.run(lambda _step, _wiring: None)
     return device
