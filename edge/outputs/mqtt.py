@@ -1,7 +1,6 @@
 """MQTT: every decision as a sensor of Home Assistant, and messages of one's own a label.
 
-Nothing here waits on the network in a frame: a message is left with `Post`, whose thread hands it
-to paho, whose own thread talks to the broker.
+Here is what is said, and to whom; `mqtt_post` brings it there.
 """
 
 from __future__ import annotations
@@ -9,11 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
-import sys
-import threading
-import time
 import unicodedata
-from collections import deque
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -24,10 +19,12 @@ from edge.card import BACKGROUND
 from edge.errors import OutputError
 from edge.files import read_bounded
 from edge.outputs.kind import Kind, Section
+from edge.outputs.mqtt_post import Message, Post
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from ssl import SSLContext
 
     from paho.mqtt.client import Client
 
@@ -37,16 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LATE = 10.0
-"""Seconds after which a message that fires is not sent any more: late news is no news."""
-FIRED = 8
-"""Messages that fire and may wait; a further one takes the oldest's place."""
 KEEP_ALIVE = 30
 """Seconds of silence after which the broker is asked whether it is there; it asks likewise."""
 LONGEST_PAUSE = 60
 """Seconds between two tries to connect, at most; they begin with one and double."""
-BRIEF = 10.0
-"""Seconds that a connection must last to count as one that worked."""
 MAX_TOPIC = 200
 MAX_PASSWORD_BYTES = 1000
 
@@ -114,16 +105,6 @@ class Mqtt(Kind, frozen=True):
         if self.payload_off is None:
             return lambda: there.fire(on)
         return Follower(there, on, Message(self.topic, self.payload_off, self.qos, self.retain))
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message for the broker."""
-
-    topic: str
-    payload: str
-    qos: int = 0
-    retain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,169 +216,6 @@ def discovery(settings: Broker, labels: list[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-class Post:
-    """Messages on their way to the broker, for ever trying to reach it.
-
-    They are handed to paho one at a time, so that what waits stays ours: of a state the newest, of
-    what fires the last few for as long as they are news. An hour without a broker costs nothing.
-
-    Args:
-        client: set up, not yet connecting.
-        where: the broker, for messages.
-        name: the device's, for messages.
-    """
-
-    def __init__(self, client: Client, where: str, name: str) -> None:
-        self._client, self._where, self._name = client, where, name
-        self._news = threading.Condition()  # guards what follows; never held while calling paho
-        self._kept: dict[str, Message] = {}  # by topic: told anew after each connection
-        self._due: dict[str, Message] = {}  # by topic: the newest, not yet sent
-        self._fired: deque[tuple[float, Message]] = deque(maxlen=FIRED)
-        self._linked = False
-        self._tried = False  # whether the first try to connect has ended, well or not
-        self._closing = self._over = False
-        self._deadline = 0.0
-        self._said: str | None = None
-        self._since = 0.0  # when the connection came about
-        self._parted = threading.Event()
-        client.on_connect = self._connected
-        client.on_connect_fail = self._not_connected
-        client.on_disconnect = self._disconnected
-        self._thread = threading.Thread(target=self._work, name="handwave mqtt", daemon=True)
-        self._thread.start()
-        client.loop_start()
-
-    @property
-    def waiting(self) -> int:
-        """How many messages wait."""
-        with self._news:
-            return len(self._due) + len(self._fired)
-
-    def keep(self, message: Message) -> None:
-        """Send a state; the broker is told the newest again whenever it is back."""
-        with self._news:
-            self._kept[message.topic] = self._due[message.topic] = message
-            self._news.notify_all()
-
-    def change(self, message: Message) -> None:
-        """Send a state once; while the broker is away a newer one takes its place."""
-        with self._news:
-            self._due[message.topic] = message
-            self._news.notify_all()
-
-    def fire(self, message: Message) -> None:
-        """Send a message now or within `LATE` seconds, else never."""
-        with self._news:
-            self._fired.append((time.monotonic(), message))
-            self._news.notify_all()
-
-    def close(self, *, timeout: float = 2.0) -> None:
-        """Send what waits, for `timeout` seconds at most, and part; closing twice is fine."""
-        with self._news:
-            if self._closing:
-                return
-            self._closing = True
-            self._deadline = time.monotonic() + timeout
-            self._news.notify_all()
-        self._thread.join(2 * timeout)
-        self._over, linked = True, self._linked
-        self._client.disconnect()
-        # paho's thread ends by itself. It is not joined: looking up a name may keep it for long.
-        if linked:
-            self._parted.wait(timeout)
-
-    def _work(self) -> None:
-        while (one := self._take()) is not None:
-            self._hand_over(*one)
-
-    def _take(self) -> tuple[float | None, Message] | None:
-        """Wait for the next message, and since when it has waited if it fires; None is the end."""
-        with self._news:
-            while True:
-                # States first, as Home Assistant must know us before our events; at the end they
-                # are last, as nothing comes after a goodbye.
-                if self._linked and self._due and not (self._closing and self._fired):
-                    return None, self._due.pop(next(iter(self._due)))
-                if self._linked and self._fired:
-                    at, message = self._fired.popleft()
-                    if time.monotonic() - at <= LATE:
-                        return at, message
-                elif self._closing:
-                    left = self._deadline - time.monotonic()
-                    if self._tried or left <= 0:
-                        return None
-                    self._news.wait(left)  # a short life, as in `edge wiggle`, sends all the same
-                else:
-                    self._news.wait()
-
-    def _hand_over(self, at: float | None, message: Message) -> None:
-        """Give paho one message and wait until it is out (acknowledged, with qos 1 and 2)."""
-        try:
-            out = self._client.publish(message.topic, message.payload, message.qos, message.retain)
-            while not out.is_published():
-                if self._closing and time.monotonic() > self._deadline:
-                    return
-                out.wait_for_publish(0.5)
-        except (RuntimeError, ValueError):  # the connection went; with qos 1 and 2 paho tries again
-            if message.qos == 0:
-                self._take_back(at, message)
-            time.sleep(0.05)  # until paho has noticed, too
-
-    def _take_back(self, at: float | None, message: Message) -> None:
-        with self._news:
-            if at is None:
-                self._due.setdefault(message.topic, message)  # a newer one is better
-            elif len(self._fired) < FIRED:
-                self._fired.appendleft((at, message))
-
-    # --- What paho tells, in its thread
-
-    def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
-        if self._over:
-            client.disconnect()
-            return
-        if reason.is_failure:
-            self._say(f"{self._where} refuses: {reason}; see username and password_file")
-        else:
-            self._since = time.monotonic()
-            if self._said is None or not self._said.startswith("thrown out"):
-                log.info("mqtt: connected to %s", self._where)
-        with self._news:
-            self._tried = True
-            self._linked = not reason.is_failure
-            if self._linked:
-                self._due = {**self._kept, **self._due}
-            self._news.notify_all()
-
-    def _not_connected(self, _client: Client, _data: Any) -> None:
-        problem = sys.exception()  # paho calls this where it has caught it
-        why = getattr(problem, "strerror", None) or str(problem or "") or type(problem).__name__
-        self._say(f"cannot reach {self._where} ({why}); trying again for ever")
-        with self._news:
-            self._tried = True
-            self._news.notify_all()
-
-    def _disconnected(self, _client: Client, _d: Any, _f: Any, reason: Any, _more: Any) -> None:
-        with self._news:
-            was, self._linked = self._linked, False
-        self._parted.set()
-        if was and not self._closing:
-            if time.monotonic() - self._since >= BRIEF:
-                self._said = None  # that one worked: whatever is wrong now is new
-                self._say(f"lost {self._where} ({reason}); trying again for ever")
-            else:
-                self._say(
-                    f"thrown out by {self._where} at once; "
-                    f"if another device is named '{self._name}' too, set another name in [mqtt]"
-                )
-
-    def _say(self, text: str) -> None:
-        """Log what is wrong, once: a device that stands alone tries for days."""
-        if text != self._said and not self._closing:
-            log.warning("mqtt: %s", text)
-        self._said = text
-
-
 def post(settings: Broker, wiring: Wiring) -> Post:
     """Return the one connection to the broker, opened when first asked for.
 
@@ -416,29 +234,42 @@ def _open_post(settings: Broker, folder: Path) -> Post:
             "[mqtt] needs paho-mqtt 2; in edge's venv: pip install 'paho-mqtt>=2'"
         ) from None
     name = settings.device_name()
-    # The same id each time: a broker that still holds the connection of before a power cut ends
-    # that one first, so that its last will comes before our "online" and not after it.
-    client = Client(CallbackAPIVersion.VERSION2, client_id=f"handwave_{_slug(name)}")
-    client.suppress_exceptions = True  # a mistake in a callback must not end paho's thread
-    client.will_set(Topics(settings).status, "offline", qos=1, retain=True)
-    client.reconnect_delay_set(1, LONGEST_PAUSE)
-    if settings.username is not None:
-        client.username_pw_set(settings.username, _password(settings.password_file, folder))
+    password = _password(settings.password_file, folder)
     tls = settings.tls or settings.ca_file is not None
-    if tls:
-        _trust(client, settings.ca_file, folder)
+    trusted = _trusted(settings.ca_file, folder) if tls else None
     port = settings.port or (8883 if tls else 1883)
-    client.connect_async(settings.host, port, KEEP_ALIVE)
-    return Post(client, f"{settings.host}:{port}", name)
+
+    def make() -> Client:
+        # The same id each time: a broker that still holds the connection of before a power cut ends
+        # that one first, so that its last will comes before our "online" and not after it.
+        client = Client(CallbackAPIVersion.VERSION2, client_id=f"handwave_{_slug(name)}")
+        client.suppress_exceptions = True  # a mistake in a callback must not end paho's thread
+        client.will_set(Topics(settings).status, "offline", qos=1, retain=True)
+        client.reconnect_delay_set(1, LONGEST_PAUSE)
+        if settings.username is not None:
+            client.username_pw_set(settings.username, password)
+        if trusted is not None:
+            client.tls_set_context(trusted)
+        client.connect_async(settings.host, port, KEEP_ALIVE)
+        return client
+
+    return Post(make, f"{settings.host}:{port}", name)
 
 
-def _trust(client: Client, ca_file: str | None, folder: Path) -> None:
-    path = None if ca_file is None else folder / ca_file
+def _trusted(ca_file: str | None, folder: Path) -> SSLContext:
+    """Return what tells a broker's certificate from others': the system's or the user's own."""
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file is None:
+        context.load_default_certs()
+        return context
+    path = folder / ca_file
     try:
-        client.tls_set(None if path is None else str(path))
-    except (OSError, ValueError) as problem:  # ssl.SSLError, with "no certificate found", is one
-        why = getattr(problem, "strerror", None) or problem
-        raise OutputError(f"[mqtt] ca_file: {path}: {why}") from None
+        context.load_verify_locations(path)
+    except OSError as problem:  # ssl.SSLError, with "no certificate found", is one
+        raise OutputError(f"[mqtt] ca_file: {path}: {problem.strerror or problem}") from None
+    return context
 
 
 def _password(password_file: str | None, folder: Path) -> str | None:

@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge.config import read_config
 from edge.decider import Decision
 from edge.errors import ConfigError, OutputError
-from edge.outputs import Outputs, mqtt
+from edge.outputs import Outputs, mqtt, mqtt_post
 from edge.wiring import Wiring
 
 ROOT = Path(__file__).parents[3]
@@ -412,7 +412,7 @@ def test_an_hour_without_a_broker_costs_nothing(broker, wire, listen):
     for number in range(20_000):  # five a second for an hour, and more
         outputs.apply(decision(["rock", None, "palm", None][number % 4], number / 20_000))
         most = max(most, post.waiting)
-    assert most <= 5 + mqtt.FIRED, "two for Home Assistant, three of ours, and what fired last"
+    assert most <= 5 + mqtt_post.FIRED, "two for Home Assistant, three of ours, and what fired last"
     assert len(post._client._out_packet) == len(post._client._out_messages) == 0
     broker.start()
     ear = listen(broker.port)
@@ -423,7 +423,7 @@ def test_an_hour_without_a_broker_costs_nothing(broker, wire, listen):
 
 
 def test_what_fired_too_long_ago_is_not_sent(broker, wire, listen, monkeypatch):
-    monkeypatch.setattr(mqtt, "LATE", 0.0)
+    monkeypatch.setattr(mqtt_post, "LATE", 0.0)
     outputs, wiring = wire(
         settings(broker.port, '[when.rock]\nmqtt = "bell"\n[when.palm]\nmqtt = "gong"')
     )
@@ -433,10 +433,53 @@ def test_what_fired_too_long_ago_is_not_sent(broker, wire, listen, monkeypatch):
     ear.until(f"{HERE}/state", state("rock", 0.9))
     post = mqtt.post(wiring.section("mqtt"), wiring)
     wait_until(lambda: post.waiting == 0)
-    monkeypatch.setattr(mqtt, "LATE", 60.0)
+    monkeypatch.setattr(mqtt_post, "LATE", 60.0)
     outputs.apply(decision("palm"))
     ear.until("gong", "ON")
     assert ear.on("bell") == []
+
+
+def test_what_fired_and_was_on_its_way_when_the_link_died_is_not_sent_late(
+    broker, wire, listen, monkeypatch
+):
+    monkeypatch.setattr(mqtt_post, "LATE", 1.0)
+    broker.start()
+    outputs, wiring = wire(
+        settings(
+            broker.port,
+            "[when.rock]\nmqtt = { topic = 'door', qos = 1 }\n[when.palm]\nmqtt = 'gong'",
+        )
+    )
+    post = mqtt.post(wiring.section("mqtt"), wiring)
+    wait_until(lambda: post._linked and post.waiting == 0)
+    broker.process.send_signal(signal.SIGSTOP)  # it takes bytes, and acknowledges nothing
+    outputs.apply(decision("rock"))
+    wait_until(lambda: post._client._out_messages)
+    broker.stop()
+    time.sleep(2.5)
+    broker.start()
+    ear = listen(broker.port)
+    ear.until(f"{HERE}/state", state("rock", 0.9))
+    outputs.apply(decision("palm"))
+    ear.until("gong", "ON")
+    assert ear.on("door") == []
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_fired_and_lost_its_link_for_a_moment_arrives(broker, wire, listen, qos):
+    broker.start()
+    outputs, wiring = wire(
+        settings(broker.port, f"[when.rock]\nmqtt = {{ topic = 'door', qos = {qos} }}")
+    )
+    post = mqtt.post(wiring.section("mqtt"), wiring)
+    wait_until(lambda: post._linked and post.waiting == 0)
+    broker.process.send_signal(signal.SIGSTOP)
+    outputs.apply(decision("rock"))
+    wait_until(lambda: post._client._out_messages)
+    broker.stop()
+    broker.start()
+    ear = listen(broker.port)
+    ear.until("door", "ON")
 
 
 def test_a_broker_that_does_not_answer_keeps_no_frame_and_no_end(tmp_path, wire):
@@ -464,7 +507,7 @@ def test_a_broker_that_hangs_keeps_no_frame_and_no_end(broker, wire, listen):
     post = mqtt.post(wiring.section("mqtt"), wiring)
     for number in range(5000):
         outputs.apply(decision(["rock", None][number % 2]))
-    assert post.waiting <= 10 + mqtt.FIRED
+    assert post.waiting <= 10 + mqtt_post.FIRED
     assert len(post._client._out_packet) + len(post._client._out_messages) <= 3
     outputs.close()
     wiring.close()
