@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from math import comb
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -44,6 +45,9 @@ SAMPLE = 60
 BELIEF = 30
 """Held-out pictures that must speak before what is measured weighs more than what is expected: with
 twenty, luck moves an accuracy by ten points, and the choice would be luck's."""
+LUCK = 0.01
+"""How rarely luck alone may tell two kinds so far apart, for what is measured to be believed at
+once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def choose(
         costs = [kind.milliseconds for kind in kinds] if len(kinds) > 1 else [0.0]
         right = np.stack([one.right for one in found])  # (kinds, held-out pictures)
         usual = _usual(parts, kinds)
-        best = _cheapest_good(_believed(right, usual), costs)
+        best = _chosen(right, usual, costs)
         held = replace(found[best], honest=_honest(right, found[0].folds, costs, usual))
         why = f"the cheapest within {100 * WORTH:g} point of the best on held-out sessions"
         if best != _cheapest_good(right.mean(axis=1), costs):
@@ -245,6 +249,21 @@ def _believed(right: NDArray[np.bool_], usual: NDArray[np.float64]) -> NDArray[n
     return np.asarray(total / (right.shape[1] + BELIEF), np.float64)
 
 
+def _chosen(right: NDArray[np.bool_], usual: NDArray[np.float64], costs: Sequence[float]) -> int:
+    """Return which kind to take: that which is believed in, unless another is clearly better here.
+
+    Clearly, by McNemar's exact test: of the pictures that only one of the two tells right, so many
+    are hardly ever the same one's by luck (McNemar 1947, "Note on the sampling error of the
+    difference between correlated proportions or percentages").
+    """
+    believed = _cheapest_good(_believed(right, usual), costs)
+    measured = _cheapest_good(right.mean(axis=1), costs)
+    better = int((right[measured] & ~right[believed]).sum())
+    differ = int((right[measured] != right[believed]).sum())
+    luck = sum(comb(differ, count) for count in range(better, differ + 1)) / 2**differ
+    return measured if luck < LUCK else believed
+
+
 def _cheapest_good(accuracies: NDArray[np.floating], costs: Sequence[float]) -> int:
     good = np.flatnonzero(accuracies >= accuracies.max() - WORTH - 1e-9)
     return min(good.tolist(), key=lambda number: costs[number])
@@ -259,9 +278,9 @@ def _honest(
     """Return the accuracy of choosing, each fold's pictures by what the other folds would take."""
     numbers = np.unique(folds)
     if len(right) == 1 or len(numbers) == 1:
-        return float(right[_cheapest_good(_believed(right, usual), costs)].mean())
+        return float(right[_chosen(right, usual, costs)].mean())
     correct = 0
     for number in numbers:
-        taken = _cheapest_good(_believed(right[:, folds != number], usual), costs)
+        taken = _chosen(right[:, folds != number], usual, costs)
         correct += int(right[taken, folds == number].sum())
     return correct / len(folds)

@@ -11,7 +11,7 @@ from onnx import parser
 import trainer.choose
 import trainer.recipe
 from trainer.cache import FeatureCache
-from trainer.choose import BELIEF, _believed, _cheapest_good, _honest, worth_trying
+from trainer.choose import BELIEF, _believed, _cheapest_good, _chosen, _honest, worth_trying
 from trainer.dataset import read_dataset
 from trainer.features import Features, join, make_features
 from trainer.recipe import teach
@@ -35,6 +35,15 @@ def test_few_pictures_leave_the_choice_to_what_is_usual_and_many_do_not():
     many = np.repeat(few, BELIEF, axis=1)
     assert _believed(few, usual).argmax() == 1
     assert _believed(many, usual).argmax() == 0
+
+
+@pytest.mark.parametrize(("better", "taken"), [(6, 1), (7, 0)])
+def test_few_pictures_that_leave_no_doubt_overrule_what_is_usual(better, taken):
+    usual, pictures = np.array([0.2, 0.9]), 20
+    right = np.ones((2, pictures), bool)
+    right[1, :better] = False  # one in 64, one in 128: luck is believed in up to one in 100
+    assert _chosen(right, usual, [1.0, 2.0]) == taken
+    assert _honest(right, np.zeros(pictures, int), [1.0, 2.0], usual) == right[taken].mean()
 
 
 def test_the_accuracy_told_is_without_the_winners_luck():
