@@ -1,9 +1,9 @@
 """A network of ours as a TensorFlow Lite file, so that LiteRT can be timed on the same arithmetic.
 
-Only what `trainer.backbone.inverted_residuals` is made of: channels go last, and a clip to 0..6
-becomes part of what comes before. One difference remains: LiteRT's resize doesn't average where it
-shrinks, so it has less to do there than onnxruntime's. `pip install ai-edge-litert` brings the
-file's schema with it; no TensorFlow is needed.
+Only what `inverted_residuals` in `trainer.features.backbone` is made of: channels go last, and a
+clip to 0..6 becomes part of what comes before. One difference remains: LiteRT's resize doesn't
+average where it shrinks, so it has less to do there than onnxruntime's. `pip install ai-edge-
+litert` brings the file's schema with it; no TensorFlow is needed.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ from edge.pictures import read_picture
 from trainer.cache import FeatureCache, cache_folder
 from trainer.describe import describe
 from trainer.features import Features, make_features
-from trainer.landmarks import landmarks
+from trainer.features.landmarks import landmarks
+from trainer.features.subjects import HAND, Subject
 from trainer.learn import learn
 from trainer.recipe import COPIES, SCRAPS
-from trainer.subjects import HAND, Subject
 
 if TYPE_CHECKING:
     from edge.frame import Image

@@ -36,9 +36,9 @@ from edge.classifier import open_session
 from edge.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, Features, make_features
+from trainer.features.landmarks import SURE, read_network
+from trainer.features.subjects import HAND
 from trainer.graphs import make_model
-from trainer.landmarks import SURE, read_network
-from trainer.subjects import HAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -26,7 +26,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from edge.pictures import read_picture
-from trainer.backbone import backbone
 from trainer.cache import FeatureCache, cache_folder
 from trainer.calibrate import KEPT, novelty_limit
 from trainer.choose import choose
@@ -34,6 +33,7 @@ from trainer.dataset import Dataset, read_dataset
 from trainer.describe import Described, describe
 from trainer.errors import DataError
 from trainer.features import Features, candidates, join, make_features
+from trainer.features.backbone import backbone
 from trainer.learn import learn
 from trainer.network import Network, one_hot
 from trainer.recipe import COPIES, SCRAPS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.backbone import inverted_residuals, repeat
+from trainer.features.backbone import inverted_residuals, repeat
 
 if TYPE_CHECKING:
     import onnx

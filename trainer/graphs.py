@@ -1,4 +1,4 @@
-"""ONNX graphs, put together: what `trainer.features` and `trainer.export` build with."""
+"""ONNX graphs, put together: what `trainer.features.kinds` and `trainer.export` build with."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from trainer.cache import cache_folder
 from trainer.dataset import read_dataset
 from trainer.export import export
 from trainer.features import make_features
-from trainer.weights import PACKAGES
+from trainer.features.weights import PACKAGES
 
 SIZE = (64, 48)
 LABELS = ("background", "fist", "palm")

@@ -20,9 +20,9 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import trainer.features.weights
 import trainer.recipe
 import trainer.training
-import trainer.weights
 from edge.classifier import Classifier
 from edge.frame import Frame, Source
 from edge.virtual import Virtual
@@ -39,8 +39,8 @@ def no_network(monkeypatch):
             raise DataError(f"{name}: no network here")
         return trainer_fetch(name)
 
-    trainer_fetch = trainer.weights.fetch
-    monkeypatch.setattr(trainer.weights, "fetch", fetch)
+    trainer_fetch = trainer.features.weights.fetch
+    monkeypatch.setattr(trainer.features.weights, "fetch", fetch)
 
 
 def run(*arguments):
@@ -523,7 +523,7 @@ def test_capture_from_a_folder_ends_with_it(tmp_path, data):
 
 
 def test_ctrl_c_keeps_what_there_is(tmp_path, fast, monkeypatch):
-    from trainer.viewfinder import Viewfinder
+    from trainer.collect.viewfinder import Viewfinder
 
     show = Viewfinder.show
 
@@ -540,7 +540,7 @@ def test_ctrl_c_keeps_what_there_is(tmp_path, fast, monkeypatch):
 
 
 def test_ctrl_c_in_the_countdown_leaves_nothing(tmp_path, fast, monkeypatch):
-    from trainer.viewfinder import Viewfinder
+    from trainer.collect.viewfinder import Viewfinder
 
     def pressed(self, shot):
         raise KeyboardInterrupt

@@ -1,0 +1,296 @@
+"""What to do next, in words: what to record, what to look at, what to believe less.
+
+Nothing is said about noise: a rule speaks up only where as many pictures as it counted would hardly
+be there by chance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from edge.card import BACKGROUND
+from trainer.dataset import NOTHING
+from trainer.evidence import at_most, gain, mixed_up
+from trainer.report.alike import Likeness
+from trainer.report.suspects import find_suspects
+from trainer.words import count, names, percent, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from trainer.evidence import Evidence, Mixed
+    from trainer.report.alike import Nearest
+    from trainer.report.suspects import Suspects
+
+Kind: TypeAlias = Literal[
+    "sessions", "mislabelled", "duplicates", "background", "confusion", "session", "more", "balance"
+]
+
+MOST = 8
+"""Pieces of advice: more would not be read."""
+NAMED = 48
+"""Pictures that one of them names."""
+SEARCHED = 10_000
+"""Pictures among which copies are looked for: a second's work, and four for twice as many."""
+COPY = 0.95
+"""Likeness of a copy. Measured: a picture saved again, smaller and at another quality, keeps 0.96
+to 1.00; the same gesture in another session has 0.3 to 0.7."""
+BURST = 0.99
+"""Likeness of two pictures between which nothing moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One thing to do, and the pictures that say so."""
+
+    kind: Kind
+    text: str
+    """One or two sentences. Names in them are shortened and without control characters."""
+    pictures: list[Path] = field(default_factory=list)
+    """The most telling first, at most `NAMED`."""
+
+
+def advise(evidence: Evidence) -> list[Advice]:
+    """Return what to do next, the most important first, at most `MOST`."""
+    likeness = Likeness.of(evidence.rows, evidence.sessions.tolist())
+    suspects = find_suspects(evidence, likeness)
+    few = len(evidence.targets) <= SEARCHED
+    nearest = likeness.nearest() if few else None
+    rules = chain(
+        _few_sessions(evidence),
+        _mislabelled(evidence, suspects),
+        _copies(evidence, nearest) if nearest else (),
+        _no_background(evidence),
+        _confusions(evidence, ~suspects.mask),
+        _bad_sessions(evidence, ~suspects.mask),
+        _more(evidence),
+        _balance(evidence),
+        _bursts(evidence, nearest) if nearest else _not_searched(evidence),
+    )
+    return list(islice(rules, MOST))
+
+
+def _few_sessions(evidence: Evidence) -> Iterator[Advice]:
+    sessions = {label: len(found) for label, found in evidence.dataset.sessions().items()}
+    lonely = [label for label, number in sessions.items() if number == 1]
+    pairs = [label for label, number in sessions.items() if number == 2]
+    if lonely:
+        is_told = "it is" if len(lonely) == 1 else "they are"
+        yield Advice(
+            "sessions",
+            f"There is only one session of {names(lonely)}, so how well {is_told} recognised "
+            "elsewhere is not known. Record another one at another time, place or light.",
+        )
+    elif pairs:
+        yield Advice(
+            "sessions",
+            f"There are only two sessions of {names(pairs)}, so every figure here comes from "
+            "learning one of them. Record a third one at another time, place or light.",
+        )
+
+
+def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
+    for group in suspects.groups[:2]:
+        shown, taken = (shorten(evidence.labels[label]) for label in (group.shown, group.taken))
+        yield Advice(
+            "mislabelled",
+            f"{count(len(group.pictures), 'picture')} of {shown} in session "
+            f"{shorten(group.session)} look like {taken}. Are they in the wrong folder?",
+            evidence.paths(group.pictures[:NAMED]),
+        )
+    if number := len(suspects.pictures):
+        first = int(suspects.pictures[0])
+        picture, said = evidence.dataset.pictures[first], evidence.labels[evidence.said[first]]
+        others = f", and {count(number - 1, 'other')} like it" if number > 1 else ""
+        yield Advice(
+            "mislabelled",
+            f"{shorten(picture.path.name)} of {shorten(picture.label)} (session "
+            f"{shorten(picture.session)}) looks like {shorten(said)}{others}. "
+            "If a folder is wrong, move the picture; if it shows neither, delete it.",
+            evidence.paths(suspects.pictures[:NAMED]),
+        )
+
+
+def _copies(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
+    """Look for copies in two sessions, by which a network is tested on what it learned."""
+    copies = nearest.elsewhere_likeness >= COPY
+    if not evidence.whole:  # hands held alike are as like as copies, but never to the last digit
+        rows = evidence.rows
+        copies &= (rows == rows[nearest.elsewhere]).all(axis=1) & rows.any(axis=1)
+    found = np.flatnonzero(copies)
+    if len(found) < max(2, 0.01 * len(evidence.targets)):
+        return
+    order = found[np.argsort(-nearest.elsewhere_likeness[found], kind="stable")]
+    pairs = np.stack([order, nearest.elsewhere[order]], axis=1)
+    chosen = np.array(list(dict.fromkeys(pairs.ravel().tolist())))  # each beside its copy
+    sessions = [name for name, _ in Counter(evidence.sessions[chosen].tolist()).most_common()]
+    labels = evidence.targets[pairs]
+    differ = int((labels[:, 0] != labels[:, 1]).sum())
+    twice = f" Of {differ} the copy has another label: one of both is wrong." if differ else ""
+    yield Advice(
+        "duplicates",
+        f"{count(len(found), 'picture')} nearly repeat one of another session ({names(sessions)}), "
+        f"which makes every figure here too good.{twice} Delete the copies, or join sessions that "
+        "are one recording.",
+        evidence.paths(chosen[:NAMED]),
+    )
+
+
+def _no_background(evidence: Evidence) -> Iterator[Advice]:
+    if not any(label.casefold() in NOTHING for label in evidence.labels):
+        yield Advice(
+            "background",
+            f"There is no label {BACKGROUND}, so nothing says what no gesture looks like. Record "
+            "where the camera will stand: nobody there, and people doing something else.",
+        )
+
+
+def _confusions(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Advice]:
+    """Look for pairs of labels that are mixed up, and name the three worst."""
+    told: set[str] = set()
+    for ways in mixed_up(evidence, counted)[:3]:
+        either = np.zeros_like(counted)
+        either[np.concatenate([way.pictures for way in ways])] = True
+        kind, what = _against(evidence.labels, ways[0])
+        text = f"{_as_words(evidence, ways)}. {'' if what in told else what}".rstrip()
+        told.add(what)  # the same three times over is not read
+        yield Advice(kind, text, evidence.paths(evidence.surest(either)[:NAMED]))
+
+
+def _as_words(evidence: Evidence, ways: list[Mixed]) -> str:
+    """Say what is taken for what, and in which session, if it is mostly one of several."""
+    parts: list[str] = []
+    for way in ways:
+        shown, taken = (shorten(evidence.labels[label]) for label in (way.shown, way.taken))
+        often = f"{len(way.pictures)} of {way.of}"
+        part = (
+            f", and {shown} for {taken} in {often}" if parts else
+            f"{shown} is taken for {taken} in {often} held-out pictures"
+        )  # fmt: skip
+        of_label = evidence.held_out & (evidence.targets == way.shown)
+        session, number = Counter(evidence.sessions[way.pictures].tolist()).most_common(1)[0]
+        if len(set(evidence.sessions[of_label])) > 1 and number > 0.6 * len(way.pictures):
+            share = "all" if number == len(way.pictures) else "mostly"
+            part += f" ({share} in session {shorten(session)})"
+        parts.append(part)
+    return "".join(parts)
+
+
+def _against(labels: list[str], way: Mixed) -> tuple[Kind, str]:
+    """Return what to do about labels that are mixed up."""
+    if labels[way.shown] == BACKGROUND:
+        return "background", (
+            "An output would switch with no gesture there. Record more background in that place: "
+            "empty, and with hands and people doing something else."
+        )
+    if labels[way.taken] == BACKGROUND:
+        return "background", (
+            "It would be missed. Record it nearer to the camera, and check that no picture of "
+            "background shows it."
+        )
+    return "confusion", (
+        "Record another session of both, turning and moving the hand a little, or choose "
+        "gestures that look less alike."
+    )
+
+
+def _bad_sessions(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Advice]:
+    """Look for sessions that go worse than the same labels do in the others, and name the worst."""
+    counted = counted & evidence.held_out
+    sessions = sorted(set(evidence.sessions[counted].tolist()))
+    found = []
+    for session in sessions if len(sessions) > 2 else ():
+        here = counted & (evidence.sessions == session)
+        others = counted & ~here
+        by_label = [others & (evidence.targets == label) for label in evidence.targets[here]]
+        expected = np.mean([evidence.right[same if same.any() else others].mean()
+                            for same in by_label])  # fmt: skip
+        right = int(evidence.right[here].sum())
+        if at_most(right, int(here.sum()), len(sessions)) < expected - 0.1:
+            found.append((float(expected) * here.sum() - right, session, here, float(expected)))
+    for _, session, here, expected in sorted(found, key=lambda item: -item[0])[:2]:
+        share = percent(float(evidence.right[here].mean()))
+        yield Advice(
+            "session",
+            f"Session {shorten(session)} goes much worse than the others: {share} right, and "
+            f"{percent(expected)} there. If the light, distance or background in it is one the "
+            "device will meet, record two more like it; if not, leave it out.",
+            evidence.paths(evidence.surest(here & ~evidence.right)[:NAMED]),
+        )
+
+
+def _more(evidence: Evidence) -> Iterator[Advice]:
+    """Say whether more sessions or more pictures would help, where the curves can tell."""
+    tested = int(evidence.held_out.sum())
+    sessions, pictures = (gain(c, tested) for c in (evidence.curve, evidence.picture_curve))
+    if sessions and sessions.climbs:
+        yield Advice(
+            "more",
+            f"More sessions would help: {percent(sessions.half.accuracy)} right after learning "
+            f"from {sessions.half.sessions:.2g} a label, {percent(sessions.all.accuracy)} from "
+            f"{sessions.all.sessions:.2g}. Record the next ones in other places, light and "
+            "clothes" + (", with more pictures in each." if pictures and pictures.climbs else "."),
+        )
+    elif pictures and pictures.climbs:
+        yield Advice(
+            "more",
+            f"More pictures in each session would help: {percent(pictures.half.accuracy)} right "
+            f"after learning from {pictures.half.pictures:.0f}, {percent(pictures.all.accuracy)} "
+            f"from {pictures.all.pictures:.0f}. Move and turn the hand between them.",
+        )
+    elif sessions and sessions.is_flat and sessions.all.accuracy < 0.95:
+        yield Advice(
+            "more",
+            f"More of the same would hardly help: {percent(sessions.half.accuracy)} right after "
+            f"learning from {sessions.half.sessions:.2g} sessions a label, "
+            f"{percent(sessions.all.accuracy)} from {sessions.all.sessions:.2g}. Bring the hand "
+            "nearer, choose gestures that differ more, or try other features.",
+        )
+
+
+def _balance(evidence: Evidence) -> Iterator[Advice]:
+    counts = evidence.dataset.counts()
+    usual = float(np.median(list(counts.values())))
+    few = [label for label, number in counts.items() if number < 0.4 * usual]
+    if few:
+        number = f"{min(counts[label] for label in few)} to {max(counts[label] for label in few)}"
+        number = number if len(few) > 1 else str(counts[few[0]])
+        yield Advice(
+            "balance",
+            f"{names(few)}: only {number} pictures, where others have {usual:.0f}. "
+            "Record more until they are about as many.",
+        )
+    elif usual < 15:
+        yield Advice(
+            "balance",
+            f"There are about {usual:.0f} pictures a label, which is few. Record ten to twenty of "
+            "each in every session.",
+        )
+
+
+def _bursts(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
+    still = np.flatnonzero(nearest.within_likeness >= BURST)
+    if evidence.whole and len(still) > 0.6 * len(evidence.targets):
+        pairs = np.stack([still[:6], nearest.within[still[:6]]], axis=1).ravel()
+        yield Advice(
+            "duplicates",
+            f"{count(len(still), 'picture')} hardly differ from another one of their session, and "
+            "add little. Move and turn the hand between pictures, or take fewer a second.",
+            evidence.paths(np.array(list(dict.fromkeys(pairs.tolist())))),
+        )
+
+
+def _not_searched(evidence: Evidence) -> Iterator[Advice]:
+    yield Advice(
+        "duplicates",
+        f"Copies were not looked for: of {len(evidence.targets):,} pictures each would have to be "
+        f"compared with all others, which takes too long beyond {SEARCHED:,}.",
+    )

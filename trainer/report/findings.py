@@ -1,0 +1,112 @@
+"""From what was taught to the page about it: the evidence, and what the model looks at."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.classifier import Classifier
+from edge.pictures import read_picture
+from trainer.dataset import keeps_points
+from trainer.evidence import Evidence
+from trainer.report.advice import advise
+from trainer.report.explain import hidden_pictures, occlusion, pick_examples
+from trainer.report.page import Occlusion, Report, write_report
+from trainer.validate import learning_curve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.card import Card
+    from trainer.recipe import Taught
+    from trainer.report.explain import UnitPicture
+
+GRID = 6
+"""Cells along a side of an occlusion map."""
+MAPS = {"pixels": (32, 32)}
+"""Features that begin with a picture, and its shape."""
+MOST = 2000
+"""Pictures up to which the learning curve is measured: it takes three trainings more."""
+
+
+def find(taught: Taught) -> Evidence:
+    """Gather what was said to each picture while its session was held out."""
+    described = taught.described
+    n, classes = len(described.rows), len(described.dataset.labels)
+    probabilities, novelty = np.full((n, classes), np.nan), np.full(n, np.nan)
+    curve = []
+    held = taught.held_out
+    if held is not None:
+        probabilities[held.indices], novelty[held.indices] = held.probabilities, held.novelty
+        if not taught.recalled and n <= MOST:
+            hidden = taught.learned.network.sizes[1]
+            curve = learning_curve(described, held, hidden=hidden, seed=taught.seed)
+    return Evidence(
+        described.dataset,
+        described.targets,
+        probabilities,
+        novelty,
+        described.rows[:, 0],
+        curve,
+        whole=not described.finders,
+    )
+
+
+def report(taught: Taught, card: Card, model: Path, path: Path, seconds: float) -> Report:
+    """Write the page about a model.
+
+    The two slow parts, the learning curve and what the model needs to see, are left out where the
+    features were recalled: when only a picture or two are new, a training takes a second.
+
+    Args:
+        taught: what the model was made from.
+        card: the model's.
+        model: its path.
+        path: of the page.
+        seconds: that the training took.
+
+    Raises:
+        ExportError: the page cannot be written.
+    """
+    evidence = find(taught)
+    page = Report(
+        model,
+        card,
+        evidence,
+        advise(evidence),
+        [taught.history],
+        datetime.now().astimezone(),
+        seconds,
+        taught.candidates,
+        taught.described.unreadable,
+        units=_units(taught),
+        occlusions=[] if taught.recalled else _occlusions(Classifier(model), evidence),
+    )
+    write_report(page, path)
+    return page
+
+
+def _units(taught: Taught) -> list[UnitPicture]:
+    shape = MAPS.get(next(iter(taught.described.widths)))
+    if shape is None:
+        return []
+    weights = taught.learned.network.parameters
+    scale, rows = taught.learned.scaler.scale, taught.described.rows[:, 0]
+    return hidden_pictures(weights["W1"], weights["W2"], scale, rows, shape)
+
+
+def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
+    def one(index: int) -> Occlusion | None:
+        picture = evidence.dataset.pictures[index]
+        if keeps_points(picture.path):
+            return None
+        image, label = read_picture(picture.path), int(evidence.targets[index])
+        heat = occlusion(lambda seen: classifier.run(seen)[0], image, label, grid=GRID)
+        return Occlusion(picture.path, picture.label, heat)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [found for found in pool.map(one, pick_examples(evidence)) if found is not None]
