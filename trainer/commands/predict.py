@@ -1,0 +1,51 @@
+"""`trainer predict`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from edge.console import Command, complain
+from edge.errors import PictureError
+from trainer.commands.shared import json_option
+
+
+@click.command("predict", cls=Command, epilog="Example: trainer predict model.onnx photo.jpg")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
+    """Say what each PICTURE shows."""
+    from edge.classifier import Classifier
+    from trainer.evaluate import predict as predict_file
+
+    classifier = Classifier(model)
+    rows = []
+    unreadable = 0
+    for picture in pictures:
+        try:
+            prediction = predict_file(classifier, picture)
+        except PictureError as problem:  # the others have their turn all the same
+            complain(problem)
+            unreadable += 1
+            continue
+        probabilities = [float(p) for p in prediction.probabilities]
+        rows.append(
+            {
+                "picture": str(picture),
+                "label": prediction.label,
+                "confidence": prediction.confidence,
+                "novelty": prediction.novelty,
+                "probabilities": dict(zip(classifier.labels, probabilities, strict=True)),
+            }
+        )
+        if not as_json:
+            strange = prediction.novelty > classifier.card.thresholds.novelty
+            note = "  (unlike anything taught)" if strange else ""
+            click.echo(f"{picture}: {prediction.label} {prediction.confidence:.0%}{note}")
+    if as_json:
+        click.echo(json.dumps(rows))
+    sys.exit(bool(unreadable))

@@ -1,0 +1,221 @@
+"""`trainer train`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge.console import Command
+from trainer.commands.shared import ended_by_signals, json_option, kinds_for, measure
+from trainer.errors import DataError, ExportError, TrainingError
+from trainer.tell import accuracy_line, say, say_choice, say_end, say_sessions, say_skipped
+from trainer.words import count
+
+if TYPE_CHECKING:
+    from edge.card import Card
+    from trainer.dataset import Dataset
+    from trainer.evaluate import Evaluation
+    from trainer.features import Features
+    from trainer.recipe import Taught
+
+SAID = 3
+"""Pieces of the report's advice that are said at once."""
+
+
+@click.command("train", cls=Command, epilog="Example: trainer train gestures/data -o model.onnx")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "output", type=click.Path(path_type=Path, dir_okay=False), default="model.onnx",
+    show_default=True, help="The model file to write.",
+)  # fmt: skip
+@click.option(
+    "--features", default="auto", show_default=True,
+    help="auto, pixels, edges, backbone, hand, some joined by +, or an ONNX file.",
+)  # fmt: skip
+@click.option("--hidden", type=click.IntRange(1, 4096), default=64, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
+@click.option(
+    "--mirror", is_flag=True,
+    help="Gestures mean the same with either hand. Without it, left and right differ.",
+)  # fmt: skip
+@click.option("--test", type=click.Path(path_type=Path), help="Other pictures to measure on.")
+@click.option(
+    "--report", "page", type=click.Path(path_type=Path, dir_okay=False),
+    help="The page about it.  [default: report.html beside the model]",
+)  # fmt: skip
+@click.option("--no-report", is_flag=True, help="Write no page.")
+@click.option(
+    "--plots", type=click.Path(path_type=Path, file_okay=False), help="A folder for the loss curve."
+)
+@json_option
+def train(
+    *,
+    data: Path,
+    output: Path,
+    features: str,
+    hidden: int,
+    seed: int,
+    mirror: bool,
+    test: Path | None,
+    page: Path | None,
+    no_report: bool,
+    plots: Path | None,
+    as_json: bool,
+) -> None:
+    """Teach a network from DATA/<label>/<session>/<picture> and write a model file.
+
+    Ctrl-C ends it early: while pictures are read and features measured, nothing is written; after
+    that, the network so far is kept.
+    """
+    from edge.classifier import Classifier
+    from trainer.dataset import check_teachable, read_dataset
+    from trainer.export import export
+
+    start = time.perf_counter()
+    page = None if no_report else page or output.with_name("report.html")
+    _check_target(output, "-o")
+    if page is not None:
+        _check_target(page, "--report")
+    if plots is not None:
+        plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
+    dataset = read_dataset(data)
+    check_teachable(dataset)
+    unseen = _other_pictures(test, data)
+    kinds = kinds_for(_kept_or(dataset, features))
+    taught = _teach(dataset, kinds, hidden=hidden, seed=seed, mirror=mirror)
+    card = export(taught, output)
+    tested = measure(Classifier(output), unseen) if unseen else None
+    if plots is not None:
+        from trainer.plots import plot_loss
+
+        plot_loss(taught.history, plots / "loss.png")
+    seconds = time.perf_counter() - start
+    if page is not None:
+        _report(taught, card, output, page, seconds)
+        seconds = time.perf_counter() - start
+    if as_json:
+        click.echo(json.dumps(_train_json(taught, output, page, tested, seconds)))
+        return
+    size = output.stat().st_size / 1000
+    click.echo(
+        f"wrote {output} ({size:.0f} kB, {taught.features.name} features) in {seconds:.1f} s"
+    )
+    click.echo(accuracy_line(card.training.accuracy, card.training.measured_on))
+    if tested is not None and tested.n == 0:
+        say(f"warning: {test} has none of the labels taught: {', '.join(card.labels)}")
+    elif tested is not None:
+        click.echo(accuracy_line(tested.accuracy, f"{count(tested.n, 'picture')} of {test}"))
+
+
+def _kept_or(dataset: Dataset, name: str) -> str:
+    """Return the features to use: of recordings that kept no pictures, those that they kept."""
+    from trainer.dataset import keeps_points
+
+    kept = next((one.path for one in dataset.pictures if keeps_points(one.path)), None)
+    if name != "auto" or kept is None:
+        return name
+    from trainer.features.points import read_points
+
+    return read_points(kept).kind
+
+
+def _teach(
+    dataset: Dataset, kinds: list[Features], *, hidden: int, seed: int, mirror: bool
+) -> Taught:
+    from trainer.cache import FeatureCache, cache_folder
+    from trainer.progress import counting_bar, progress_bar
+    from trainer.recipe import teach
+
+    pictures, sessions = len(dataset.pictures), {p.session for p in dataset.pictures}
+    where = f"{dataset.root}: {count(pictures, 'picture')} in {count(len(sessions), 'session')}"
+    say(f"{where} of {', '.join(dataset.labels)}")
+    for note in dataset.notes:
+        say(f"note: {note}")
+    with (
+        ended_by_signals(),
+        FeatureCache(cache_folder() / "features.sqlite") as cache,
+        counting_bar("reading pictures") as reading,
+        counting_bar("measuring on sessions held out") as measuring,
+        progress_bar() as progress,
+    ):
+        try:
+            taught = teach(
+                dataset, kinds, hidden=hidden, seed=seed, mirror=mirror, cache=cache,
+                reading=reading, measuring=measuring, progress=progress,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise TrainingError(
+                "stopped before anything was learned; nothing was written"
+            ) from None
+    say_skipped(taught.described.unreadable)
+    say_choice(taught)
+    say_end(taught)
+    say_sessions(taught.described)
+    return taught
+
+
+def _check_target(output: Path, option: str) -> None:
+    """Find out before the training, not after it, that a file cannot be written."""
+    folder = output.resolve().parent
+    if not folder.is_dir():
+        raise ExportError(f"{output}: there is no folder {folder}; make it first")
+    if output.exists() and not output.is_file():
+        raise ExportError(
+            f"{output}: is no file that may be replaced; choose another with {option}"
+        )
+    if not os.access(folder, os.W_OK):
+        raise ExportError(f"{output}: may not write into {folder}; choose another with {option}")
+
+
+def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
+    from trainer.dataset import read_dataset
+
+    if test is None:
+        return None
+    if test.resolve() == data.resolve():
+        raise DataError(f"--test {test}: those are the pictures to learn from; take other ones")
+    return read_dataset(test)
+
+
+def _report(taught: Taught, card: Card, output: Path, page: Path, seconds: float) -> None:
+    """Write the page about a training, and say the most important of its advice."""
+    from trainer.report.findings import report
+
+    for advice in report(taught, card, output, page, seconds).advice[:SAID]:
+        say(f"advice: {advice.text}")
+    say(f"wrote {page}: what is taken for what, and what to do next")
+
+
+def _train_json(
+    taught: Taught, output: Path, page: Path | None, tested: Evaluation | None, seconds: float
+) -> dict[str, Any]:
+    dataset, held_out = taught.described.dataset, taught.held_out
+    return {
+        "model": str(output),
+        "report": page and str(page),
+        "features": taught.features.name,
+        "candidates": [asdict(candidate) for candidate in taught.candidates],
+        "labels": dataset.labels,
+        # On the pictures of --test where there are some, or else on the held-out sessions.
+        "accuracy": tested.accuracy if tested else held_out and held_out.accuracy,
+        "measured_on": "test" if tested else "held-out sessions" if held_out else None,
+        "validation_accuracy": held_out and held_out.accuracy,
+        "test": tested and tested.as_json(),
+        "sessions": len({picture.session for picture in dataset.pictures}),
+        "pictures": len(dataset.pictures),
+        "per_class": {
+            label: {"pictures": count, "sessions": len(dataset.sessions()[label])}
+            for label, count in dataset.counts().items()
+        },
+        "skipped": taught.described.unreadable,
+        "epochs": len(taught.history.epochs),
+        "interrupted": taught.interrupted,
+        "bytes": output.stat().st_size,
+        "seconds": round(seconds, 3),
+    }
