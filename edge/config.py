@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
 """What a source may be that is no path."""
+FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
+"""All that a source may be, for messages."""
 PLAIN_TYPES = {
     "int": "a whole number",
     "str | null": "text",
@@ -266,8 +268,7 @@ def _found_from(path: Path, source: str | None) -> str | None:
             return str(there)
     kind = source.partition(":")[0]
     if kind not in KINDS and "/" not in source and "." not in source:
-        hint = did_you_mean(kind, KINDS)
-        raise ConfigError(f"{path}: source: there is no '{source}'{hint}")
+        raise ConfigError(f"{path}: source: there is no '{source}'; a source is {FORMS}")
     return source
 
 

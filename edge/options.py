@@ -20,6 +20,12 @@ def _these_pins(_ctx: click.Context, _param: click.Parameter, given: PinKind | N
     return given or ("real" if is_raspberry_pi() else "mock")
 
 
+def say_if_mock(pins: PinKind) -> None:
+    """Tell whoever waits for a lamp that none is meant."""
+    if pins == "mock":
+        click.echo("edge: mock pins: nothing is switched for real; --pins real does", err=True)
+
+
 pins_option = click.option(
     "--pins",
     type=click.Choice(["real", "mock"]),

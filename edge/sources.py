@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.config import CameraSettings
+from edge.config import FORMS, CameraSettings
 from edge.errors import SourceError
 from edge.frame import SIZE, Frame, Source
 from edge.pictures import find_pictures, read_those_that_can_be
@@ -25,8 +25,6 @@ RATE = 8.0
 """Pictures of a folder a second, Hz: what `trainer capture` records."""
 PAUSE = 0.5
 """Seconds between two labels of a folder: longer than a decider's window, shorter than its gap."""
-
-FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
 
 
 class Folder(Source):

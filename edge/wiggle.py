@@ -15,7 +15,7 @@ from edge.console import Command, complain
 from edge.decider import Decision
 from edge.errors import ConfigError, HandwaveError, OutputError, did_you_mean
 from edge.header import describe, draw
-from edge.options import config_option, pins_option
+from edge.options import config_option, pins_option, say_if_mock
 from edge.outputs.apply import Outputs
 from edge.service import until_stopped
 from edge.wiring import Wiring
@@ -48,6 +48,7 @@ def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str,
         pin: f"[when.{label}] {name}" for label, name, output in outputs for pin in output.pins()
     }
     if notes:
+        say_if_mock(pins)
         click.echo(draw(notes))
     done: list[bool] = []
     with until_stopped():

@@ -191,6 +191,9 @@ def test_going_back_to_a_release_by_name(rollback, pi, three):
     line = one_line(rollback("pi", "0123456789ab"))
     assert "it has no release 0123456789ab; it has " + ", ".join(reversed(three)) in line
     assert rollback(three[0]).exit_code == 2
+    mistyped = rollback("pi", three[0][:-1])
+    assert mistyped.exit_code == 2
+    assert f"{three[0][:-1]}: a release is 12 characters" in mistyped.output
 
 
 def test_going_back_can_be_tried_first(rollback, pi, three):

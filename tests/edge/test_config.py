@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import config
-from edge.config import read_config
+from edge.config import FORMS, read_config
 from edge.errors import ConfigError
 from edge.header import HEADER_PINS, PHYSICAL_TO_BCM
 
@@ -323,6 +323,7 @@ def test_the_mark_that_notepad_writes_first_is_no_mistake(tmp_path):
 
 def test_a_source_that_is_none_is_told_at_once(write):
     assert complaint(write("source = 'webcm:0'")).startswith("source: there is no 'webcm:0'")
+    assert complaint(write("source = 'hall'")).endswith("no 'hall'; a source is " + FORMS)
     assert complaint(write("source = ''")).startswith("source: it is empty")
 
 

@@ -22,6 +22,7 @@ TOML = (
     "[when.rock]\nled = 17\nbuzzer = { pin = 22, beeps = 1 }\n"
     "[when.palm]\nled = 27\ntone = { pin = 23, tempo = 1000 }\n"
 )
+MOCK = "edge: mock pins: nothing is switched for real; --pins real does"
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def wiggle(tmp_path, monkeypatch):
 
 def test_each_output_is_tried_by_itself_in_the_order_of_the_file(wiggle):
     done = wiggle()
-    assert (done.code, done.err) == (0, [])
+    assert (done.code, done.err) == (0, [MOCK])
     assert done.out.splitlines()[20:] == [
         "[when.rock] led: GPIO17 (place 11)",
         "[when.rock] buzzer: GPIO22 (place 15)",
@@ -118,7 +119,7 @@ def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, whe
     monkeypatch.setattr(kinds, "built_in", lambda: {**real, "broken": Broken})
     done = wiggle(text=f'[when.palm]\nbroken = "{when}"\n[when.rock]\nled = 17\n')
     assert done.code == 1
-    assert done.err == [line]
+    assert done.err == [MOCK, line]
     assert "[when.palm] broken: no pins" in done.out
     assert done.out.splitlines()[-1] == "1 of 2 outputs did as they were told; all are off"
     assert done.seen[-1] == {17}

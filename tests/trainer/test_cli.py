@@ -230,6 +230,7 @@ def test_data_that_cannot_be_taught_is_one_line_and_writes_nothing(
         (["--features", "edges+hand"], "trainer features fetch hand"),
         (["-o", "missing/m.onnx"], "there is no folder"),
         (["-o", "file/m.onnx"], "there is no folder"),
+        (["-o", "file"], "is there and may be no model"),
         (["-o", "pipe"], "is no file"),  # as /dev/null: root would replace it by a model
         (["--report", "missing/r.html"], "there is no folder"),
         (["--report", "pipe"], "choose another with --report"),

@@ -31,6 +31,7 @@ class Viewfinder:
         self._label, self._number = label, number
         self._console = console or Console(stderr=True)
         self._live: Live | None = None
+        self._warned: set[str] = set()
         if self._console.is_interactive:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
@@ -41,8 +42,14 @@ class Viewfinder:
             colours = self._console.color_system in {"truecolor", "256"}
             rows = [half_blocks(shot.image, self._columns(shot.image))] if colours else []
             self._live.update(Group(*rows, self._line(shot)), refresh=True)
-        elif new and (shot.kept % 8 == 1 or shot.kept == self._number):
+        elif self._is_news(shot, new=new):
+            self._warned.add(shot.warning)
             self._console.print(self._line(shot))
+
+    def _is_news(self, shot: Shot, *, new: bool) -> bool:
+        """Whether a frame gets a line away from a terminal: of a warning, its first."""
+        counted = new and (shot.kept % 8 == 1 or shot.kept == self._number)
+        return counted or (bool(shot.warning) and shot.warning not in self._warned)
 
     def _columns(self, image: Image) -> int:
         """Return how wide a picture may be shown so that the line below it has room too."""

@@ -80,6 +80,8 @@ def train(
     start = time.perf_counter()
     page = None if no_report else page or output.with_name("report.html")
     _check_target(output, "-o")
+    if output.suffix != ".onnx" and output.exists():  # an edge.toml, say
+        raise ExportError(f"{output}: is there and may be no model; choose another with -o")
     if page is not None:
         _check_target(page, "--report")
     if plots is not None:

@@ -50,6 +50,14 @@ def test_a_warning_is_in_the_line():
     assert text.splitlines() == ["palm: 1 kept  light 47%  too dark: more light"]
 
 
+def test_away_from_a_terminal_each_warning_is_said_at_once_and_once():
+    shots = [shot(0, warning=text) for text in ("", "no hand", "", "no hand", "too dark")]
+    text, _ = shown([*shots, shot(1)])
+    assert [line.split("  ")[-1] for line in text.splitlines()] == [
+        "no hand", "too dark", "light 47%",
+    ]  # fmt: skip
+
+
 def test_in_a_terminal_a_picture_above_the_line():
     red = np.zeros((48, 64, 3), np.uint8)
     red[:, :, 0] = 200
