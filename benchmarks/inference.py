@@ -36,7 +36,9 @@ from edge.classifier import open_session
 from edge.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, Features, make_features
-from trainer.features.landmarks import SURE, read_network
+from trainer.features.geometry import read_network
+from trainer.features.landmarks import SURE
+from trainer.features.seek import free
 from trainer.features.subjects import HAND
 from trainer.graphs import make_model
 
@@ -242,7 +244,9 @@ def network(file: str, seen: tuple[int, int], threads: int = 1) -> Subject:
     """Return one of MediaPipe's networks by itself; what it sees makes no difference."""
     palm = file.startswith("palm")
     outputs = ("boxes", "scores") if palm else HAND.outputs
-    graph, _ = read_network(HAND, file, outputs, free=palm)
+    graph, _ = read_network(HAND, file, outputs)
+    if palm:
+        free(graph)
     shape = (1, 3, *reversed(seen))
     inside = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
     outside = [

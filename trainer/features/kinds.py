@@ -277,16 +277,15 @@ def points_of(kind: Kind) -> onnx.ModelProto:
     Raises:
         DataError: its weights are not here.
     """
-    from trainer.features import landmarks, poses, subjects, tflite_file
+    from trainer.features import geometry, landmarks, look, poses, seek, subjects, tflite_file
     from trainer.features.weights import converted
 
     def convert() -> bytes:
         graph: bytes = poses.features(kind).SerializeToString()
         return graph
 
-    sources = [
-        Path(str(one.__file__)).read_bytes() for one in (landmarks, poses, subjects, tflite_file)
-    ]
+    modules = (geometry, landmarks, look, poses, seek, subjects, tflite_file)
+    sources = [Path(str(one.__file__)).read_bytes() for one in modules]
     recipe = b"".join([*sources, kind.encode(), onnx.__version__.encode()])
     return onnx.load_model_from_string(converted(kind, recipe, convert))
 

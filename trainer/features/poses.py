@@ -20,7 +20,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from trainer.features.landmarks import QUARTER, landmarks, upright
+from trainer.features.geometry import QUARTER, upright
+from trainer.features.landmarks import landmarks
 from trainer.features.subjects import FACE, HAND
 from trainer.graphs import make_model, parse_model, rename
 
