@@ -1,7 +1,7 @@
 """What a push takes, beside what anybody would type instead, and for many hosts beside one.
 
     trainer train DATA -o model.onnx
-    python benchmarks/deploying.py model.onnx [--turns 9] [--hosts 50]
+    python benchmarks/deploying.py model.onnx [--turns 9] [--hosts 50] [--line 0.025]
 
 Real `ssh`, `scp` and sshds of this machine, a host each; the tests' stand-in for systemd starts
 the real `edge` (`benchmarks/many_hosts.py`). Every figure is from a whole process, from its start
@@ -13,6 +13,7 @@ one host    a push with nothing to do beside `ssh HOST true`; a push of a model 
             through pyinfra as well
 many        the same push to many hosts and to one of them; beside it what is typed instead, for
             all of them at once
+far away    the same with `--line` seconds each way to every host (`benchmarks/line.py`)
 memory      the peak of `deploy`, and of all ssh that it keeps
 
 All hosts share this machine's processors with the laptop's side, as a shelf of Pis does not:
@@ -221,7 +222,7 @@ def all_at_once(go: Callable[[Pi], Took], pis: list[Pi]) -> Took:
     return Took(time.perf_counter() - began, largest, sum(one.processor for one in took))
 
 
-def many(number: int, hosts: int) -> None:
+def many(number: int, hosts: int, line: float = 0.0) -> None:
     """Measure pushes to many hosts beside one, with a light program in place of `edge`."""
     with tempfile.TemporaryDirectory(prefix="deploying-") as name:
         folder = Path(name)
@@ -230,7 +231,8 @@ def many(number: int, hosts: int) -> None:
         (light / "__init__.py").touch()  # or the laptop's own goes before it
         (light / "__main__.py").write_text(LIGHT_EDGE)
         config = project(folder, b"a model of a megabyte" * 50_000)
-        with many_hosts(folder, hosts) as pis:
+        where = f", {1000 * line:g} ms away" if line else ""
+        with many_hosts(folder, hosts, line=line) as pis:
             laptop = Laptop(folder, config, light)
             all_of_them = [pi.name for pi in pis]
             laptop.push(*all_of_them)
@@ -244,7 +246,7 @@ def many(number: int, hosts: int) -> None:
                     lambda pi: laptop.ssh(pi.name, "python3 -I -S -c ''"), pis
                 ),
             }
-            table("nothing to do", turns(number, nothing), "1 host")
+            table(f"nothing to do{where}", turns(number, nothing), "1 host")
 
             def new(*names: str) -> Took:
                 laptop.change()
@@ -257,9 +259,10 @@ def many(number: int, hosts: int) -> None:
                     laptop.scp_and_restart, pis
                 ),
             }
-            table("a new model", turns(number, changed), "1 host")
-            laptop.push(*all_of_them)
-            memory(laptop, all_of_them)
+            table(f"a new model{where}", turns(number, changed), "1 host")
+            if not line:
+                laptop.push(*all_of_them)
+                memory(laptop, all_of_them)
 
 
 def memory(laptop: Laptop, hosts: list[str]) -> None:
@@ -316,9 +319,11 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a model file of `trainer train`")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--hosts", type=int, default=50)
+    parser.add_argument("--line", type=float, default=0.025, help="seconds to a host far away")
     options = parser.parse_args()
     one_host(options.model, options.turns)
-    many(max(options.turns // 3, 2), options.hosts)
+    for line in (0.0, options.line):
+        many(max(options.turns // 3, 2), options.hosts, line)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STANDIN = Path(__file__).parents[1] / "tests" / "deploy" / "standin_systemd.py"
+LINE = Path(__file__).with_name("line.py")
 SBIN = "/usr/sbin:/usr/local/sbin"
 SYSTEMCTL = """#!/bin/sh
 case "$2" in
@@ -89,8 +90,13 @@ class Pi:
 
 
 @contextmanager
-def many_hosts(folder: Path, count: int) -> Iterator[list[Pi]]:
+def many_hosts(folder: Path, count: int, *, line: float = 0.0) -> Iterator[list[Pi]]:
     """Start `count` hosts, pi0, pi1, and so on; `folder` gets their `ssh_config`.
+
+    Args:
+        folder: for all that belongs to them.
+        count: of hosts.
+        line: seconds that a byte takes on its way to them, and again on its way back.
 
     Raises:
         RuntimeError: there is no sshd, or it does not start.
@@ -103,11 +109,12 @@ def many_hosts(folder: Path, count: int) -> Iterator[list[Pi]]:
         subprocess.run(make_key, check=True)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where sshd, started by root, locks itself in
+    ports = free_ports(2 * count)
     pis = [
-        Pi(f"pi{number}", folder / f"pi{number}", port)
-        for number, port in enumerate(free_ports(count))
+        Pi(f"pi{number}", folder / f"pi{number}", port) for number, port in enumerate(ports[:count])
     ]
-    _write_ssh_config(folder, pis)
+    doors = dict(zip(ports[count:] if line else ports, pis, strict=False))
+    _write_ssh_config(folder, doors)
     with ExitStack() as stack:
         for pi in pis:
             _furnish(pi)
@@ -115,6 +122,8 @@ def many_hosts(folder: Path, count: int) -> Iterator[list[Pi]]:
         for pi in pis:
             stack.callback(pi.stop)
             _wait_for(pi)
+        if line:
+            stack.enter_context(_far_away(line, doors))
         yield pis
 
 
@@ -127,11 +136,11 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def _write_ssh_config(folder: Path, pis: list[Pi]) -> None:
+def _write_ssh_config(folder: Path, pis: dict[int, Pi]) -> None:
     host_key = " ".join((folder / "host_key.pub").read_text().split()[:2])
-    known = [f"[127.0.0.1]:{pi.port} {host_key}\n" for pi in pis]
+    known = [f"[127.0.0.1]:{door} {host_key}\n" for door in pis]
     (folder / "known_hosts").write_text("".join(known))
-    names = "".join(f"Host {pi.name}\n Port {pi.port}\n" for pi in pis)
+    names = "".join(f"Host {pi.name}\n Port {door}\n" for door, pi in pis.items())
     (folder / "ssh_config").write_text(
         f"{names}Host off*\n Port {free_ports(1)[0]}\n"
         f"""Host *
@@ -207,9 +216,28 @@ ForceCommand {rewrite}
 
 
 def _wait_for(pi: Pi) -> None:
+    if not _answers(pi.port):
+        raise RuntimeError(f"sshd does not listen: {(pi.folder / 'sshd_log').read_text()}")
+
+
+def _answers(port: int) -> bool:
     for _ in range(500):
         with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", pi.port)) == 0:
-                return
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return True
         time.sleep(0.01)
-    raise RuntimeError(f"sshd does not listen: {(pi.folder / 'sshd_log').read_text()}")
+    return False
+
+
+@contextmanager
+def _far_away(seconds: float, pis: dict[int, Pi]) -> Iterator[None]:
+    """Put a line before each host, from a port on this side, in a process of its own."""
+    ends = [f"{door}:{pi.port}" for door, pi in pis.items()]
+    relay = subprocess.Popen([sys.executable, LINE, str(seconds), *ends])
+    try:
+        if not all(map(_answers, pis)):
+            raise RuntimeError("the line to the hosts does not begin")
+        yield
+    finally:
+        relay.terminate()
+        relay.wait()
