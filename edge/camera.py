@@ -110,7 +110,7 @@ class Camera(Source):
 
             self._camera.set_controls({"AfTrigger": controls.AfTriggerEnum.Start})
 
-    def _adapt(self, given: Any, horizontal: bool, vertical: bool) -> None:  # noqa: FBT001
+    def _adapt(self, given: Any, horizontal: bool, vertical: bool) -> None:  # noqa: FBT001  (a pair)
         """Do ourselves what the camera, which may change what it was asked for, does not."""
         self._format = given["main"]["format"]
         if self._format not in FORMATS:

@@ -58,7 +58,7 @@ def complain(problem: Exception) -> None:
         click.echo(printable(line), err=True)
 
 
-def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001  (click's order)
     ctx.meta[__name__] = value
 
 

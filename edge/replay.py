@@ -154,7 +154,7 @@ def _open(name: str, rate: float | None, *, labelled: bool) -> Source:
         raise click.UsageError("--rate is pictures a second, such as 15")
     if os.path.isdir(name):  # noqa: PTH112  (says no where Path raises: names too long)
         return Recordings(path, rate=rate or RATE, labelled=labelled)
-    if not os.path.isfile(name):  # noqa: PTH113
+    if not os.path.isfile(name):  # noqa: PTH113  (as above)
         raise SourceError(f"{name}: no such recording; replay plays a folder or a video file")
     if rate is not None:
         raise click.UsageError("--rate is for folders; a video has a clock of its own")

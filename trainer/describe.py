@@ -76,7 +76,7 @@ class Described:
         )
         found = part.found(part.rows)
         for name in part.widths.keys() - set(part.finders):
-            part.rows[..., part._columns()[name]][found] = 0  # noqa: SLF001
+            part.rows[..., part._columns()[name]][found] = 0  # noqa: SLF001  (our own)
         return part
 
     def found(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:

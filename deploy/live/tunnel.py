@@ -103,7 +103,7 @@ class Tunnel:
     def _carry(self, request: bytes) -> bytes:
         reader = self._connected()
         assert reader.stdin is not None  # noqa: S101  (pipes were asked for)
-        assert reader.stdout is not None  # noqa: S101
+        assert reader.stdout is not None  # noqa: S101  (as was this)
         try:
             reader.stdin.write(b"%d\n" % len(request) + request)
             reader.stdin.flush()

@@ -19,29 +19,29 @@ log = logging.getLogger(__name__)
 class Switch(Protocol):
     """Anything that can be on or off: gpiozero's LED, Buzzer and many more."""
 
-    def on(self) -> object: ...  # noqa: D102
+    def on(self) -> object: ...
 
-    def off(self) -> object: ...  # noqa: D102
+    def off(self) -> object: ...
 
 
 @runtime_checkable
 class Follower(Protocol):
     """A switch that is told of every frame while it is on, as a lamp that shows confidence."""
 
-    def follow(self, decision: Decision) -> object: ...  # noqa: D102
+    def follow(self, decision: Decision) -> object: ...
 
 
 @runtime_checkable
 class Shot(Protocol):
     """What fires once and wants to know at which decision."""
 
-    def fire(self, decision: Decision) -> object: ...  # noqa: D102
+    def fire(self, decision: Decision) -> object: ...
 
 
 class Observer(Protocol):
     """What is told of every decision that changes something, whichever label."""
 
-    def decided(self, decision: Decision) -> object: ...  # noqa: D102
+    def decided(self, decision: Decision) -> object: ...
 
 
 Output: TypeAlias = Switch | Shot | Callable[[], object]

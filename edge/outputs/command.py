@@ -41,10 +41,10 @@ class Command(Kind, frozen=True):
     seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 60.0
     """After which it is ended, with all that it has started."""
 
-    def check(self, folder: Path) -> None:  # noqa: ARG002, D102
+    def check(self, folder: Path) -> None:
         if isinstance(self.run, str):
             words = ", ".join(f'"{word}"' for word in self.run.split())
-            raise ValueError(f"no shell takes it apart; write a list: [{words}]")  # noqa: TRY004
+            raise ValueError(f"no shell takes it apart; write a list: [{words}]")  # noqa: TRY004  (of a value)
         if not self.run or not self.run[0]:
             raise ValueError("names no program")
         if any("\0" in word for word in self.run):

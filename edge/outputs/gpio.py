@@ -1,5 +1,6 @@
 """gpiozero itself, real pins or its own mock ones: nothing else imports it."""
 
+# ruff: noqa: SLF001  (gpiozero's pins have no other words for those who refine them)
 from __future__ import annotations
 
 import os
@@ -51,7 +52,7 @@ def all_off(levels: dict[int, bool], kind: PinKind) -> list[str]:
     for pin, active_high in levels.items():
         try:
             gpiozero.DigitalOutputDevice(pin, active_high=active_high).close()
-        except Exception as problem:  # the other pins still want switching off  # noqa: BLE001
+        except Exception as problem:  # noqa: BLE001  (the other pins still want switching off)
             wrong.append(f"pin {pin}: {advice(problem, kind)}")
     return wrong
 
@@ -119,19 +120,19 @@ def _mend_lgpio(gpiozero: Any) -> None:
         _pwm: tuple[float, float] | None  # Hz, per cent
 
         def output_with_state(self, state: float) -> None:
-            lgpio.gpio_claim_output(self.factory._handle, self._number, int(bool(state)))  # noqa: SLF001
+            lgpio.gpio_claim_output(self.factory._handle, self._number, int(bool(state)))
 
         def _set_state(self, value: float) -> None:
             if not self._pwm:
                 super()._set_state(value)
                 return
             self._pwm = (self._pwm[0], 100 * value)
-            lgpio.tx_pwm(self.factory._handle, self._number, *self._pwm)  # noqa: SLF001
+            lgpio.tx_pwm(self.factory._handle, self._number, *self._pwm)
 
         def _set_frequency(self, value: float | None) -> None:
             before = self._pwm
             super()._set_frequency(value)
             if before and not self._pwm:  # all on stays on: that is off for what is on while low
-                lgpio.gpio_write(self.factory._handle, self._number, int(before[1] == 100))  # noqa: SLF001
+                lgpio.gpio_write(self.factory._handle, self._number, int(before[1] == 100))
 
     gpiozero.Device.pin_factory.pin_class = Pin

@@ -60,7 +60,7 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             ValueError: what is wrong, and what to do.
         """
 
-    def files(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002
+    def files(self, folder: Path) -> tuple[str, ...]:
         """Return the files it names, relative to `edge.toml`'s folder: a push takes them along."""
         return ()
 
@@ -85,7 +85,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             ValueError: what is wrong, and what to do.
         """
 
-    def files(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002
+    def files(self, folder: Path) -> tuple[str, ...]:
         """Return the files it names, as a `Kind` does."""
         return ()
 

@@ -94,10 +94,10 @@ class Mqtt(Kind, frozen=True):
     retain: bool = False
     qos: Annotated[int, msgspec.Meta(ge=0, le=2)] = 0
 
-    def check(self, folder: Path) -> None:  # noqa: ARG002, D102
+    def check(self, folder: Path) -> None:
         _check_topic(self.topic, "topic")
 
-    def open(self, wiring: Wiring) -> Output:  # noqa: D102
+    def open(self, wiring: Wiring) -> Output:
         settings = wiring.section("mqtt")
         assert isinstance(settings, Broker)  # noqa: S101  (else `lacking` was said)
         there = post(settings, wiring)
@@ -115,10 +115,10 @@ class Follower:
     begin: Message
     end: Message
 
-    def on(self) -> None:  # noqa: D102
+    def on(self) -> None:
         self.post.change(self.begin)
 
-    def off(self) -> None:  # noqa: D102
+    def off(self) -> None:
         self.post.change(self.end)
 
 

@@ -49,7 +49,7 @@ class Led(_OnePin, frozen=True):
 
     active_high: bool = True
 
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
+    def open(self, wiring: Wiring) -> Switch:
         device: Switch = wiring.device(
             self.pins(), lambda gpiozero: gpiozero.LED(self.pin, active_high=self.active_high)
         )
@@ -62,7 +62,7 @@ class Relay(_OnePin, frozen=True):
     active_high: bool = True
     """False for the many relay boards that are on while their input is low."""
 
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
+    def open(self, wiring: Wiring) -> Switch:
         device: Switch = wiring.device(
             self.pins(),
             lambda gpiozero: gpiozero.DigitalOutputDevice(self.pin, active_high=self.active_high),
@@ -78,7 +78,7 @@ class PwmLed(_OnePin, frozen=True):
     """How long one pulse takes, in and out."""
     active_high: bool = True
 
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
+    def open(self, wiring: Wiring) -> Switch:
         led = wiring.device(
             self.pins(), lambda gpiozero: gpiozero.PWMLED(self.pin, active_high=self.active_high)
         )
@@ -100,13 +100,13 @@ class RgbLed(Kind, frozen=True):
     active_high: bool = True
     """False where the long leg is the common plus."""
 
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
+    def pins(self) -> tuple[int, ...]:
         return self.legs
 
-    def check(self, folder: Path) -> None:  # noqa: ARG002, D102
+    def check(self, folder: Path) -> None:
         self._levels()
 
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
+    def open(self, wiring: Wiring) -> Switch:
         led = wiring.device(
             self.legs, lambda gpiozero: gpiozero.RGBLED(*self.legs, active_high=self.active_high)
         )
@@ -135,7 +135,7 @@ class Buzzer(_OnePin, frozen=True):
     beeps: Annotated[int, msgspec.Meta(ge=1, le=20)] | None = None
     active_high: bool = True
 
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
+    def open(self, wiring: Wiring) -> Switch:
         buzzer: Any = wiring.device(
             self.pins(), lambda gpiozero: gpiozero.Buzzer(self.pin, active_high=self.active_high)
         )
@@ -156,12 +156,12 @@ class Tone(_OnePin, frozen=True):
     repeat: bool = False
     """Whether it is played again and again, for just as long as the label is decided."""
 
-    def check(self, folder: Path) -> None:  # noqa: ARG002, D102
+    def check(self, folder: Path) -> None:
         seconds = sum(seconds for _, seconds in self._notes())
         if seconds > LONGEST:
             raise ValueError(f"melody: takes {seconds:.0f} s, {LONGEST:.0f} s is the most")
 
-    def open(self, wiring: Wiring) -> Output:  # noqa: D102
+    def open(self, wiring: Wiring) -> Output:
         buzzer = wiring.device(
             self.pins(), lambda gpiozero: gpiozero.TonalBuzzer(self.pin, octaves=OCTAVES)
         )
@@ -201,7 +201,7 @@ class Servo(_OnePin, frozen=True):
     max_pulse: Annotated[float, msgspec.Meta(ge=1.6, le=2.8)] = 2.0
     """Milliseconds of the pulse for 90 degrees."""
 
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
+    def open(self, wiring: Wiring) -> Switch:
         servo = wiring.device(self.pins(), self._make)
         arm = wiring.share(("servo", self.pin), lambda: _Arm(servo, self.rest))
         return _Part(arm, on=lambda: arm.go(self.angle), off=arm.let_go)
@@ -236,11 +236,11 @@ class Motor(Kind, frozen=True):
     direction: Literal["forward", "backward", "stop"] = "forward"
     speed: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
 
-    def pins(self) -> tuple[int, ...]:  # noqa: D102
+    def pins(self) -> tuple[int, ...]:
         both = (self.forward, self.backward)
         return both if self.enable is None else (*both, self.enable)
 
-    def open(self, wiring: Wiring) -> Switch:  # noqa: D102
+    def open(self, wiring: Wiring) -> Switch:
         motor = wiring.device(self.pins(), self._make)
 
         def on() -> None:
@@ -343,7 +343,7 @@ class _Player:
         self.stop()
         self._buzzer.close()
 
-    def _play(self, notes: Sequence[Note], repeat: bool) -> None:  # noqa: FBT001
+    def _play(self, notes: Sequence[Note], repeat: bool) -> None:  # noqa: FBT001  (for a thread)
         try:
             while True:
                 for tone, seconds in notes:

@@ -56,11 +56,11 @@ class Idle(Section, frozen=True):
     idle: str | None = None
     """A picture; None is black."""
 
-    def check(self, folder: Path) -> None:  # noqa: D102
+    def check(self, folder: Path) -> None:
         if self.idle is not None:
             _check(folder, self.idle)
 
-    def files(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002, D102
+    def files(self, folder: Path) -> tuple[str, ...]:
         return () if self.idle is None else (self.idle,)
 
 
@@ -71,13 +71,13 @@ class Picture(Kind, frozen=True):
     section: ClassVar[type[Section] | None] = Idle
     file: str
 
-    def check(self, folder: Path) -> None:  # noqa: D102
+    def check(self, folder: Path) -> None:
         _check(folder, self.file)
 
-    def files(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002, D102
+    def files(self, folder: Path) -> tuple[str, ...]:
         return (self.file,)
 
-    def open(self, wiring: Wiring) -> Output:  # noqa: D102
+    def open(self, wiring: Wiring) -> Output:
         section = wiring.section("picture")
         idle = section.idle if isinstance(section, Idle) else None
         path = None if idle is None else find_beside(wiring.folder, idle).resolve()

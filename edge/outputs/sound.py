@@ -52,16 +52,16 @@ class Sound(Kind, frozen=True):
     section: ClassVar[type[Section] | None] = Loudspeaker
     file: str
 
-    def check(self, folder: Path) -> None:  # noqa: D102
+    def check(self, folder: Path) -> None:
         ending = suffix(self.file, PLAYERS)
         head = read_head(find_beside(folder, self.file))
         if not (_is_wav(head) if ending == ".wav" else _is_mp3(head)):
             raise ValueError(f"'{self.file}' is no {ending} file, whatever its name; convert it")
 
-    def files(self, folder: Path) -> tuple[str, ...]:  # noqa: ARG002, D102
+    def files(self, folder: Path) -> tuple[str, ...]:
         return (self.file,)
 
-    def open(self, wiring: Wiring) -> Output:  # noqa: D102
+    def open(self, wiring: Wiring) -> Output:
         return Recording(self.file, find_beside(wiring.folder, self.file), _speaker(wiring))
 
 
@@ -83,7 +83,7 @@ class Say(Kind, frozen=True):
     voice: str | None = None
     speed: Annotated[int, msgspec.Meta(ge=80, le=450)] | None = None
 
-    def check(self, folder: Path) -> None:  # noqa: ARG002, D102
+    def check(self, folder: Path) -> None:
         if not self.text.strip():
             raise ValueError("there is nothing to say")
         if len(self.text) > LONGEST_TEXT:
@@ -95,7 +95,7 @@ class Say(Kind, frozen=True):
                 f"voice: '{self.voice}' is none; espeak-ng --voices lists them, such as en or de"
             )
 
-    def open(self, wiring: Wiring) -> Output:  # noqa: D102
+    def open(self, wiring: Wiring) -> Output:
         section = wiring.section("say")
         shared = section if isinstance(section, Voice) else Voice()
         return Speech(

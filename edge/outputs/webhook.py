@@ -51,7 +51,7 @@ class Webhook(Kind, frozen=True):
     secret_file: str | None = None
     """A file with a token, sent as `Authorization: Bearer ...`; never the token in `edge.toml`."""
 
-    def check(self, folder: Path) -> None:  # noqa: ARG002, D102
+    def check(self, folder: Path) -> None:
         _check_url(self.url)
         for name, value in self.headers.items():
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
@@ -61,7 +61,7 @@ class Webhook(Kind, frozen=True):
             if self.secret_file is not None and name.lower() == "authorization":
                 raise ValueError("headers: Authorization comes from secret_file already")
 
-    def open(self, wiring: Wiring) -> Output:  # noqa: D102
+    def open(self, wiring: Wiring) -> Output:
         try:
             import urllib3  # noqa: F401  (when used; here to say at once that it is not there)
         except ImportError:

@@ -295,7 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer."""
         self._respond(lambda p, path, query: p.answer(path, query, self.headers.get("Accept", "")))
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815  (http.server's names)
 
     def refuse(self) -> None:
         """Answer whoever wants to change something."""
@@ -303,7 +303,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(max(0, min(int(self.headers.get("Content-Length", 0)), 64_000)))
         self._send(*_plain(405, "there is nothing to change here"), extra=(("Allow", "GET, HEAD"),))
 
-    do_POST = do_PUT = do_PATCH = do_OPTIONS = refuse  # noqa: N815
+    do_POST = do_PUT = do_PATCH = do_OPTIONS = refuse  # noqa: N815  (http.server's names)
 
     def do_DELETE(self) -> None:
         """Take away what was kept, where that may be done."""
