@@ -54,7 +54,8 @@ def edge_run(config: str) -> None:
                 print(f"\n{resident()} {self.times[0]} {self.times[1]}", flush=True)
 
     plain = [np.zeros((HEIGHT, WIDTH, 3), np.uint8)]
-    edge.cli.open_source = lambda *_, **__: Watched(plain)  # type: ignore[attr-defined]  # in place of a camera
+    # In place of a camera.
+    edge.commands.run.open_source = lambda *_, **__: Watched(plain)  # type: ignore[attr-defined]
     edge.cli.main(["run", "--config", config, "--pins", "mock", "--source", "pi",
                    "--frames", str(FRAMES + 1)])  # fmt: skip
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from deploy.ssh import Host
+from edge.commands.status import STALE, in_words
 from edge.errors import HandwaveError, printable
 from edge.status import HOT, WATCHING, Spread
-from edge.status_command import STALE, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

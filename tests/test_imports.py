@@ -137,7 +137,7 @@ def test_importing_edge_loads_nothing_heavy():
 
 
 def test_reading_an_edge_toml_needs_no_numpy():
-    got = loaded("import edge.config, edge.off")
+    got = loaded("import edge.config, edge.commands.off")
     assert "msgspec" in got
     assert got & {*HEAVY, "numpy"} == set()
 
@@ -164,7 +164,7 @@ def test_running_loads_nothing_that_only_other_commands_and_sources_need():
         "import sys, edge.cli\n"
         "try: edge.cli.main(['run', '--config', 'none.toml'])\n"
         "except SystemExit as end: assert end.code == 1\n"
-        "rare = {'edge.virtual', 'edge.camera', 'edge.doctor', 'edge.replay', 'hashlib'}\n"
+        "rare = {'edge.virtual', 'edge.camera', 'edge.commands.doctor', 'edge.played', 'hashlib'}\n"
         "assert not rare & set(sys.modules), rare & set(sys.modules)\n"
         "from edge import Camera, Virtual\n"
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deploy.target import Target
 
 SOCKET = "live.sock"
-"""In the service's folder: `edge.cli.SOCKET`."""
+"""In the service's folder: `edge.commands.run.SOCKET`."""
 READER = (Path(__file__).parents[1] / "remote" / "reader.py").read_bytes()
 GREETING = 200
 """Lines that a login shell may print before the reader speaks."""

@@ -16,7 +16,8 @@ import gpiozero
 import pytest
 from click.testing import CliRunner
 
-import edge.cli
+import edge.commands.check
+import edge.commands.run
 import edge.loop
 from edge.cli import main
 from edge.virtual import Virtual
@@ -189,7 +190,7 @@ def test_a_bug_is_one_line_too(project, monkeypatch):
     def bug(_config):
         raise KeyError("oh\nno")
 
-    monkeypatch.setattr(edge.cli, "_project", bug)
+    monkeypatch.setattr(edge.commands.check, "open_project", bug)
     line = complaint("check", "--config", project)
     assert line.startswith("a mistake of ours (KeyError: 'oh")
     assert line.endswith("please report it with what --debug shows")
@@ -265,7 +266,7 @@ def test_an_error_half_way_leaves_every_pin_off(project, clips, monkeypatch):
         if board.states()[17]:
             raise ZeroDivisionError
 
-    monkeypatch.setattr(edge.cli, "_json_printer", lambda: fail)
+    monkeypatch.setattr(edge.commands.run, "_json_printer", lambda: fail)
     done = invoke(*RUN, "--config", project, "--source", clips, "--json")
     assert done.exit_code == 1
     assert seen[-1][17] is True
@@ -396,10 +397,10 @@ def test_the_libraries_of_outputs_and_camera_load_meanwhile(
     project, monkeypatch, source, wired, expected
 ):
     begun = set()
-    monkeypatch.setattr(edge.cli, "import_module", begun.add)
+    monkeypatch.setattr(edge.commands.run, "import_module", begun.add)
     monkeypatch.setattr("edge.camera.load_picamera2", lambda: begun.add("picamera2"))
-    monkeypatch.setattr(edge.cli, "preload", lambda *loads: [load() for load in loads])
-    monkeypatch.setattr(edge.cli, "open_source", lambda *_, **__: Virtual())
+    monkeypatch.setattr(edge.commands.run, "preload", lambda *loads: [load() for load in loads])
+    monkeypatch.setattr(edge.commands.run, "open_source", lambda *_, **__: Virtual())
     if not wired:
         project.write_text(project.read_text().partition("[when")[0])
     assert invoke(*RUN, "--config", project, "--source", source, "--frames", 1).exit_code == 0

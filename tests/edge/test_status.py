@@ -16,12 +16,12 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from edge import status_command
+from edge.commands import status as status_command
+from edge.commands.status import Unit, describe, in_words, parse_unit, read_word
+from edge.commands.status import status as command
 from edge.decider import Decision
 from edge.errors import HandwaveError
 from edge.status import BOUNDS, Status, Times, find_release, runtime_file
-from edge.status_command import Unit, describe, in_words, parse_unit, read_word
-from edge.status_command import status as command
 
 PI = Path("sys/class/hwmon/hwmon1")
 
@@ -492,7 +492,7 @@ def test_a_machine_without_systemd_is_no_trouble(tmp_path, monkeypatch, script):
 
 @pytest.mark.usefixtures("alive")
 def test_watching_goes_on_until_ctrl_c(tmp_path):
-    code = "from edge.status_command import status; status(prog_name='edge status')"
+    code = "from edge.commands.status import status; status(prog_name='edge status')"
     with subprocess.Popen(
         [sys.executable, "-c", code, "--watch", "--json", "--file", tmp_path / "status.json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -17,7 +17,7 @@ from PIL import Image
 
 import edge.cli
 import edge.unsure
-from edge.classifier import Prediction
+from edge.classifier import Classifier, Prediction
 from edge.config import read_config
 from edge.decider import Decider
 from edge.device import Device, Project
@@ -25,6 +25,7 @@ from edge.errors import ConfigError
 from edge.frame import Frame
 from edge.loop import Step
 from edge.page import Page, server
+from edge.sources import open_source
 from edge.status import Status
 from edge.unsure import APART, LASTS, Lot, Unsure
 
@@ -294,7 +295,9 @@ def test_that_it_keeps_pictures_is_said(project):
 def device(project, clips):
     """Return a device that has run over the clips, none of which it is sure about."""
     device = Device(
-        lambda: _unsure_project(project), lambda _: edge.cli.open_source(str(clips)), "mock"
+        lambda: _unsure_project(project),
+        lambda _: open_source(str(clips)),
+        "mock",
     )
     device.run(lambda _step, _wiring: None)
     return device
@@ -302,7 +305,7 @@ def device(project, clips):
 
 def _unsure_project(path):
     config = read_config(path)
-    project = Project.of(config, edge.cli.Classifier(config.model))
+    project = Project.of(config, Classifier(config.model))
     project.decider.novelty = -1.0  # all is strange
     return project
 

@@ -19,8 +19,8 @@ motor = { forward = 20, backward = 21, enable = 26, speed = 0.5 }
 """
 PINS = {17, 18, 24, 14, 15, 13, 22, 23, 25, 19, 12, 16, 20, 26}
 
-WIGGLE = "from edge.wiggle import wiggle; wiggle(['--seconds', '0.15'])"
-OFF = "from edge.off import off; off([])"
+WIGGLE = "from edge.commands.wiggle import wiggle; wiggle(['--seconds', '0.15'])"
+OFF = "from edge.commands.off import off; off([])"
 ANGLE = """
 import lgpio
 from edge.config import read_config

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import off as module
+from edge.commands import off as module
 from edge.config import read_outputs_anyway
 from edge.console import Group
 from edge.outputs import gpio

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from edge.commands.options import config_option, pins_option, say_if_mock
 from edge.config import Config, read_config
 from edge.console import Command, complain
 from edge.decider import Decision
 from edge.errors import ConfigError, HandwaveError, OutputError, did_you_mean
 from edge.header import describe, draw
-from edge.options import config_option, pins_option, say_if_mock
 from edge.outputs.apply import Outputs
 from edge.service import until_stopped
 from edge.wiring import Wiring

@@ -7,9 +7,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from edge import doctor as doctors
 from edge.checks import Finding, check_project
-from edge.doctor import doctor, examine, lines
+from edge.commands import doctor as doctors
+from edge.commands.doctor import doctor, examine, lines
 from edge.platform import Machine
 
 

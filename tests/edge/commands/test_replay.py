@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from edge.classifier import Classifier
+from edge.commands.replay import Replay, replay
 from edge.console import Group
 from edge.decider import Decision
 from edge.events import Verdict
@@ -20,7 +21,6 @@ from edge.frame import Frame, Source
 from edge.loop import Step, make_decider, steps
 from edge.outputs import Outputs
 from edge.recordings import REST, Recordings
-from edge.replay import Replay, replay
 from edge.truth import Span, Truth
 
 main = Group("edge", commands=[replay])
@@ -183,7 +183,7 @@ def test_stopped_early_it_says_what_it_has_seen_so_far(taught, pattern, monkeypa
                     os.kill(os.getpid(), signal.SIGINT)
                 yield Frame(pattern("rock", number), number / 10, "rock")
 
-    monkeypatch.setattr("edge.replay._open", lambda *_args, **_options: Film())
+    monkeypatch.setattr("edge.commands.replay._open", lambda *_args, **_options: Film())
     done = invoke(taught.path, "film", "--json")
     assert done.exit_code == 0
     assert done.stderr == "edge: stopped early, after 2.0 s; what follows is about that\n"

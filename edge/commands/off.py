@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge.commands.options import config_option, pins_option
 from edge.config import read_config, read_outputs_anyway
 from edge.console import Command, complain
 from edge.errors import HandwaveError, OutputError
 from edge.header import HEADER_PINS
-from edge.options import config_option, pins_option
 from edge.outputs.gpio import all_off
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`edge replay`: a recording through the live loop, faster than real time, and what came of it.
 
 The frames go through `edge.loop.steps` as a camera's do, with the recording's own clock and no
-outputs; what the decisions were worth is counted by `edge.events`.
+outputs; what came of them `edge.played` counts.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -20,11 +18,11 @@ import click
 from edge.classifier import Classifier
 from edge.config import Decide, read_config
 from edge.console import Command
-from edge.decider import GAP
 from edge.errors import SourceError, did_you_mean
-from edge.events import SOON, Events, Verdict, at_most, triggers
+from edge.events import SOON, Events, Verdict, at_most
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
+from edge.played import Decided, Replay
 from edge.recordings import Recordings
 from edge.service import until_stopped
 from edge.sources import RATE, Video
@@ -35,72 +33,6 @@ if TYPE_CHECKING:
 
     from edge.decider import Decider
     from edge.frame import Source
-    from edge.loop import Step
-
-
-@dataclass(slots=True)
-class Decided:
-    """A gesture that was decided."""
-
-    time: float
-    label: str
-    until: float
-    verdict: Verdict | None = None
-    """What it was worth, where that is known."""
-    delay: float | None = None
-    """Seconds since the gesture began, of the decision that saw it."""
-
-
-@dataclass(slots=True)
-class Replay:
-    """What came of a recording; pure: it takes one step of the loop after the other."""
-
-    truth: Truth
-    events: Events = field(default_factory=Events)
-    decisions: list[Decided] = field(default_factory=list)
-    frames: int = 0
-    troubles: Counter[str] = field(default_factory=Counter)
-    """Frames in which nothing could be seen, by what was wrong."""
-    _seconds: float = 0.0
-    _last: float | None = None
-    _lasts: float = 0.0
-    """Seconds from the last frame but one to the last."""
-    _open: bool = False
-    """Whether the last of the decisions still holds."""
-
-    @property
-    def period(self) -> float:
-        """Seconds from one frame to the next, at the end."""
-        return self._lasts
-
-    @property
-    def seconds(self) -> float:
-        """How much was watched, pauses between recordings left out."""
-        return self._seconds + self._lasts
-
-    def update(self, step: Step) -> None:
-        """Take one more step."""
-        now, decision = step.frame.time, step.decision
-        self.frames += 1
-        if self._last is not None:
-            apart = now - self._last
-            self._seconds += apart if 0 <= apart <= GAP else self._lasts
-            self._lasts = apart if 0 <= apart <= GAP else self._lasts
-        if step.trouble:
-            self.troubles[step.trouble] += 1
-        truth, since = self.truth.of(step.frame)
-        verdict = self.events.update(now, truth, decision.label, since=since)
-        if self._open:
-            self.decisions[-1].until = now if self._last is None else self._last + self._lasts
-        if decision.changed:
-            self._open = triggers(decision.label)
-            if self._open:
-                self.decisions.append(Decided(now, str(decision.label), now))
-        if verdict is not None and self.truth.known:
-            last = self.decisions[-1]
-            last.verdict = verdict
-            last.delay = self.events.gestures[-1].delay if verdict is Verdict.SEEN else None
-        self._last = now
 
 
 @click.command("replay", cls=Command, epilog="Example: edge replay model.onnx gestures/data")

@@ -12,8 +12,8 @@ import gpiozero
 import pytest
 from click.testing import CliRunner
 
-from edge import wiggle as module
 from edge.cli import main
+from edge.commands import wiggle as module
 from edge.console import Group
 from edge.outputs import kind as kinds
 from edge.outputs.kind import Kind
@@ -128,7 +128,7 @@ def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, whe
 def test_ctrl_c_ends_it_with_everything_off(tmp_path):
     (tmp_path / "edge.toml").write_text(TOML)
     code = (
-        "import gpiozero\nfrom edge.wiggle import wiggle\n"
+        "import gpiozero\nfrom edge.commands.wiggle import wiggle\n"
         "on = gpiozero.LED.on\n"
         "gpiozero.LED.on = lambda led: (on(led), print('lit'))\n"
         "try: wiggle(['--pins', 'mock', '--seconds', '60'])\n"

@@ -1,0 +1,1 @@
+"""The parts of `edge`, a file each; `edge.cli` loads those that are asked for."""

@@ -1,0 +1,79 @@
+"""What came of a recording: what was decided, and with the truth at hand what it was worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edge.decider import GAP
+from edge.events import Events, Verdict, triggers
+
+if TYPE_CHECKING:
+    from edge.loop import Step
+    from edge.truth import Truth
+
+
+@dataclass(slots=True)
+class Decided:
+    """A gesture that was decided."""
+
+    time: float
+    label: str
+    until: float
+    verdict: Verdict | None = None
+    """What it was worth, where that is known."""
+    delay: float | None = None
+    """Seconds since the gesture began, of the decision that saw it."""
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of a recording; pure: it takes one step of the loop after the other."""
+
+    truth: Truth
+    events: Events = field(default_factory=Events)
+    decisions: list[Decided] = field(default_factory=list)
+    frames: int = 0
+    troubles: Counter[str] = field(default_factory=Counter)
+    """Frames in which nothing could be seen, by what was wrong."""
+    _seconds: float = 0.0
+    _last: float | None = None
+    _lasts: float = 0.0
+    """Seconds from the last frame but one to the last."""
+    _open: bool = False
+    """Whether the last of the decisions still holds."""
+
+    @property
+    def period(self) -> float:
+        """Seconds from one frame to the next, at the end."""
+        return self._lasts
+
+    @property
+    def seconds(self) -> float:
+        """How much was watched, pauses between recordings left out."""
+        return self._seconds + self._lasts
+
+    def update(self, step: Step) -> None:
+        """Take one more step."""
+        now, decision = step.frame.time, step.decision
+        self.frames += 1
+        if self._last is not None:
+            apart = now - self._last
+            self._seconds += apart if 0 <= apart <= GAP else self._lasts
+            self._lasts = apart if 0 <= apart <= GAP else self._lasts
+        if step.trouble:
+            self.troubles[step.trouble] += 1
+        truth, since = self.truth.of(step.frame)
+        verdict = self.events.update(now, truth, decision.label, since=since)
+        if self._open:
+            self.decisions[-1].until = now if self._last is None else self._last + self._lasts
+        if decision.changed:
+            self._open = triggers(decision.label)
+            if self._open:
+                self.decisions.append(Decided(now, str(decision.label), now))
+        if verdict is not None and self.truth.known:
+            last = self.decisions[-1]
+            last.verdict = verdict
+            last.delay = self.events.gestures[-1].delay if verdict is Verdict.SEEN else None
+        self._last = now
