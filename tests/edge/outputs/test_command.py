@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,10 @@ def fire(wait_for):
 
 def our_children():
     """Every child of any of our threads, zombies too."""
-    found = [task / "children" for task in Path("/proc/self/task").iterdir()]
-    return {pid for path in found for pid in path.read_text().split()}
+    while True:
+        found = [task / "children" for task in Path("/proc/self/task").iterdir()]
+        with suppress(FileNotFoundError):  # a thread just ended; another has its children now
+            return {pid for path in found for pid in path.read_text().split()}
 
 
 def test_a_command_runs_beside_edge_toml_without_a_shell(started, tmp_path, fire):
