@@ -11,6 +11,7 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
 from edge.pictures import read_picture
+from trainer.dataset import keeps_points
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -126,8 +127,13 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
     """Classify a picture file.
 
     Raises:
-        PictureError: it cannot be read.
+        PictureError: it cannot be read, or only points were kept of it.
     """
+    if keeps_points(path):
+        raise PictureError(
+            f"{path}: only points were kept, and a model file looks at pictures; "
+            "`trainer train` measures these, on sessions held out"
+        )
     return classifier.predict(Frame(read_picture(path), time=0.0))
 
 

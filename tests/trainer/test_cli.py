@@ -237,6 +237,7 @@ def test_data_that_cannot_be_taught_is_one_line_and_writes_nothing(
         (["--test", "data"], "learn from"),
         (["--test", "data/../data"], "learn from"),
         (["--test", "nowhere"], "nowhere: no such folder"),
+        (["--test", "kept"], "only points were kept there"),
     ],
 )
 def test_bad_options_are_one_line_before_any_work(
@@ -245,6 +246,7 @@ def test_bad_options_are_one_line_before_any_work(
     make_data(sessions=1, pictures=1)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
+    keep_points(tmp_path / "kept")
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr(trainer.recipe, "teach", None)  # never gets there
     before = contents(tmp_path)
@@ -400,6 +402,17 @@ def test_evaluate_counts_labels_never_taught_apart(model, make_data):
     assert (
         "2 pictures of labels that were never taught" in fine(run("evaluate", model, root)).stdout
     )
+
+
+def keep_points(root):
+    path = root / "palm" / "monday" / "0001.points"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+
+
+def test_evaluate_says_that_a_model_looks_at_pictures(model, tmp_path):
+    keep_points(tmp_path / "kept")
+    assert "0001.points: only points were kept" in error(run("evaluate", model, tmp_path / "kept"))
 
 
 def test_evaluate_one_label_alone_is_fine(model, make_data):

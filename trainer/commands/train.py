@@ -176,13 +176,16 @@ def _check_target(output: Path, option: str) -> None:
 
 
 def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
-    from trainer.dataset import read_dataset
+    from trainer.dataset import keeps_points, read_dataset
 
     if test is None:
         return None
     if test.resolve() == data.resolve():
         raise DataError(f"--test {test}: those are the pictures to learn from; take other ones")
-    return read_dataset(test)
+    unseen = read_dataset(test)
+    if all(keeps_points(picture.path) for picture in unseen.pictures):
+        raise DataError(f"--test {test}: only points were kept there; a model looks at pictures")
+    return unseen
 
 
 def _report(taught: Taught, card: Card, output: Path, page: Path, seconds: float) -> None:
