@@ -13,6 +13,7 @@ from edge.console import Command
 from trainer.commands.shared import data_option, fetch_missing
 from trainer.errors import DataError
 from trainer.tell import say
+from trainer.words import count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def capture(
         except KeyboardInterrupt:
             say("stopped")
     kept = len(list(folder.glob("[0-9]*")))  # Ctrl-C may come between keeping and showing one
-    what = "pictures" if keep == "pictures" else f"times the points of a {keep}"
+    what = count(kept, "picture") if keep == "pictures" else f"the points of {count(kept, keep)}"
     if not kept:
         raise DataError(f"{label}: it ended before the first picture; nothing was recorded")
-    click.echo(f"kept {kept} {what} of '{label}' in {folder}")
+    click.echo(f"kept {what} of '{label}' in {folder}")
