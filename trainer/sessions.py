@@ -22,8 +22,13 @@ SKIP = 10
 """Numbers missing between two file names after which a new session began, at the least; more
 where the usual step is larger, such as every fifth frame of a film."""
 
+BASES = (60, 100, 1000)
+"""Where a number in a name begins anew though nothing does: seconds, hundredths, thousandths."""
+FEW = 8
+"""Pictures that a recording has, at the least, where only numbers that begin anew tell it."""
+
 _DATE_TIME = re.compile(
-    r"(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)\D{0,4}(\d\d)[-_.:]?(\d\d)[-_.:]?(\d\d)(?!\d{4})"
+    r"(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)\D{0,4}(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d{4})"
 )
 _UNIX_TIME = re.compile(r"(?<!\d)(1\d{9})(?:\d{3})?(?!\d)")
 
@@ -59,18 +64,34 @@ def guess_sessions(paths: list[Path]) -> tuple[list[list[Path]], str]:
 def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
     """Return, for each picture but the first, whether a new recording begins with it."""
     texts = [re.sub(r"\d+", "#", path.stem) for path in paths]
-    numbers = [int((re.findall(r"\d+", path.stem) or ["0"])[-1]) for path in paths]
-    steps = [after - before for before, after in pairwise(numbers)]
+    numbers = [tuple(map(int, re.findall(r"\d+", path.stem) or ["0"])) for path in paths]
+    steps = [after[-1] - before[-1] for before, after in pairwise(numbers)]
     usual = float(np.median([step for step in steps if step > 0] or [1]))
-    breaks = np.array(
+    anew = np.array([step < 0 for step in steps], bool)
+    carried = np.array([_is_carry(*pair, usual) for pair in pairwise(numbers)], bool)
+    others = np.array(
         [
-            a != b or step < 0 or step > max(SKIP, 5 * usual)
+            a != b or step > max(SKIP, 5 * usual)
             for (a, b), step in zip(pairwise(texts), steps, strict=True)
         ],
         dtype=bool,
     )
+    if FEW * (1 + anew.sum()) > len(paths) and not others.any():
+        carried = anew  # recordings are longer
+    breaks = others | (anew & ~carried)
     hardly_runs = 2 * (1 + breaks.sum()) > len(paths)  # names with nothing in common, as hashes
     return np.zeros_like(breaks) if hardly_runs else breaks
+
+
+def _is_carry(before: tuple[int, ...], after: tuple[int, ...], usual: float) -> bool:
+    """Return whether a last number is smaller because the one before it is larger, as in clocks."""
+    if len(before) != len(after) or not before[:-1] < after[:-1]:
+        return False
+    return any(
+        before[-1] < base <= before[-1] + 2 * usual
+        and abs(before[-1] + usual - base - after[-1]) <= max(1, usual)
+        for base in BASES
+    )
 
 
 def _named_time(path: Path) -> float | None:

@@ -25,6 +25,11 @@ NAMES = {
     "counted": lambda _, number: f"frame{number}.jpg",
     "every fifth": lambda _, number: f"frame{25 * number}.jpg",
     "every fifteenth": lambda _, number: f"film-{15 * number:05d}.jpg",
+    "seconds": lambda _, number: f"frame_{0.25 * number:.2f}.jpg",
+    "clock": lambda time, _: time.strftime("%H_%M_%S.jpg"),
+    "clock, by tens": lambda _, number: f"cam_{number // 6:03d}_{number % 6 * 10:02d}.jpg",
+    "player": lambda time, _: time.strftime("vlcsnap-%Y-%m-%d-%Hh%Mm%Ss123.png"),
+    "film": lambda _, number: f"{number // 25:02d}.{number % 25 * 40:03d}.png",
     "copies": lambda _, number: f"photo ({number + 1}).jpg",
 }
 
