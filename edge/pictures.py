@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
 MAX_SIDE = 640  # pixels; what a photograph is shrunk to
 MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
+MAX_BYTES = 200_000_000  # as many pixels, uncompressed
 
 
 def find_pictures(folder: Path, *, suffixes: Container[str] = SUFFIXES) -> list[Path]:
@@ -61,6 +63,8 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     import PIL.Image  # a standing device with a camera never reads files
 
     _hush_pillow()
+    if not _ends(path):
+        raise PictureError(f"{path}: a pipe, a device or gigabytes; no picture")
     try:
         with PIL.Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > MAX_PIXELS:
@@ -100,11 +104,24 @@ def taken_at(path: Path) -> float | None:
 
     _hush_pillow()
     try:
+        if not _ends(path):
+            return None
         with PIL.Image.open(path, formats=FORMATS) as file:
             text = file.getexif().get_ifd(EXIF_IFD).get(DATE_TIME_ORIGINAL)
         return datetime.strptime(str(text), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
     except Exception:  # noqa: BLE001  (metadata is a courtesy: damaged ones say nothing)
         return None
+
+
+def _ends(path: Path) -> bool:
+    """Return whether reading it would end soon; also of what is not there, which is said later."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # ValueError: a null byte in the name
+        return True
+    return stat.S_ISDIR(found.st_mode) or (
+        stat.S_ISREG(found.st_mode) and found.st_size <= MAX_BYTES
+    )
 
 
 def _hush_pillow() -> None:

@@ -43,7 +43,8 @@ def digest(*parts: bytes | str) -> bytes:
     """Return one digest of several parts, each told from its neighbours by its length."""
     total = hashlib.blake2b(digest_size=20)
     for part in parts:
-        content = part.encode() if isinstance(part, str) else part
+        # A file's name need not be UTF-8.
+        content = part.encode(errors="surrogateescape") if isinstance(part, str) else part
         total.update(len(content).to_bytes(8, "little") + content)
     return total.digest()
 
@@ -64,7 +65,11 @@ class FeatureCache:
         if path is not None:
             with suppress(OSError, sqlite3.Error):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = sqlite3.connect(path, timeout=10, check_same_thread=False)
+                # No transaction: each row is kept at once, whatever ends the training, and
+                # another training need not wait.
+                self._file = sqlite3.connect(
+                    path, timeout=10, check_same_thread=False, isolation_level=None
+                )
                 self._file.execute("PRAGMA journal_mode = WAL")
                 self._file.execute("PRAGMA synchronous = OFF")  # lost is lost: it is a cache
                 self._file.execute(_TABLE)
@@ -117,7 +122,6 @@ class FeatureCache:
     ) -> None:
         if self._file is not None:
             with suppress(sqlite3.Error):
-                self._file.commit()
                 self._shrink(self._file)
             self._file.close()
             self._file = None
@@ -131,5 +135,4 @@ class FeatureCache:
                 "DELETE FROM features WHERE made <= (SELECT made FROM features ORDER BY made "
                 "LIMIT 1 OFFSET (SELECT count(*) / 2 FROM features))"
             )
-            file.commit()
             file.execute("VACUUM")

@@ -121,7 +121,9 @@ def pick_thresholds(
         strange = novelty_limit(held_out[2], KEPT)
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
-        enter = float(np.clip(wrong[allowed] if len(wrong) > allowed else 0.0, LEAST, MOST))
+        # Just above the first that is one too many; a card has thousandths.
+        too_many = wrong[allowed] if len(wrong) > allowed else 0.0
+        enter = float(np.clip((np.floor(1000 * too_many) + 1) / 1000, LEAST, MOST))
     enter = min(enter, float(np.quantile(familiar.max(axis=1), 1 - REACHED)))
     false_triggers = kept = None
     if held_out is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import PictureError
-from edge.pictures import read_picture
+from edge.pictures import MAX_BYTES, read_picture
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
 from trainer.dataset import keeps_points
@@ -145,7 +145,8 @@ def describe(
 def content_of(path: Path) -> bytes:
     """Return a picture file's bytes; none where it cannot be read, as reading the picture says."""
     try:
-        return path.read_bytes()
+        readable = path.is_file() and path.stat().st_size <= MAX_BYTES
+        return path.read_bytes() if readable else b""
     except OSError:
         return b""
 
@@ -163,7 +164,7 @@ def _describe(
     content = content_of(path)
     if keeps_points(path):
         rng = np.random.default_rng(list(digest(content)))
-        return _describe_points(path, features, rng, copies, scraps)
+        return _describe_points(path, features, rng, copies, scraps, mirror=mirror)
     what = f"{VERSION} {copies} {scraps}{' mirror' * mirror}"
     keys = [digest(part.digest, content, what) for part in features.parts]
     found = [cache.get(key) for key in keys]
@@ -187,7 +188,13 @@ def _describe(
 
 
 def _describe_points(
-    path: Path, features: Features, rng: np.random.Generator, copies: int, scraps: int
+    path: Path,
+    features: Features,
+    rng: np.random.Generator,
+    copies: int,
+    scraps: int,
+    *,
+    mirror: bool,
 ) -> _Read:
     """Return the same of a recording that kept no pictures; its scraps are nothing at all."""
     from trainer.features.points import describe_points, read_points
@@ -197,7 +204,7 @@ def _describe_points(
         raise DataError(
             f"{path}: kept are the points of a {points.kind}, no picture: --features {points.kind}"
         )
-    rows = describe_points(points, rng, copies)
+    rows = describe_points(points, rng, copies, mirror=mirror)
     return np.concatenate([rows, np.zeros((scraps, rows.shape[1]), np.float32)]), points.size
 
 

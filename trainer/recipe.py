@@ -61,7 +61,7 @@ class Taught:
     history: History
     """Of a network that was watched on a session held out, or of the only one."""
     held_out: HeldOut | None
-    """None where no session could be spared."""
+    """None where no session could be spared, or the training was stopped."""
     candidates: list[Candidate]
     """What there was to choose from; the chosen one is marked."""
     why: str
@@ -82,6 +82,8 @@ class Taught:
     @property
     def measured_on(self) -> str:
         """What the accuracy is the accuracy of, in words."""
+        if self.interrupted:
+            return "nothing: the training was stopped early"
         if self.held_out is None:
             return "nothing: no session could be spared"
         pictures = count(len(self.held_out.targets), "picture")
@@ -189,7 +191,8 @@ def _side_by_side(
 
 def _calibrated(choice: Choice, learned: Learned, *, recalled: bool, seed: int) -> Taught:
     """Put together what was learned, and how far to believe it."""
-    held_out = choice.held_out
+    # What others said that learned to the end says nothing about one that was stopped.
+    held_out = None if learned.history.interrupted else choice.held_out
     temperature = 1.0 if held_out is None else held_out.temperature
     unseen = (
         None if held_out is None else (held_out.probabilities, held_out.targets, held_out.novelty)

@@ -74,7 +74,8 @@ def learning_curve(
 ) -> list[CurvePoint]:
     """Return how well one fold goes after learning from a third, two thirds, and all of the others.
 
-    Whole sessions are left out, in the order of the seed; every label keeps one.
+    Whole sessions are left out, in the order of the seed; every label keeps one. Empty if Ctrl-C
+    stopped it.
     """
     here = held_out.folds == held_out.folds[0]
     tested = held_out.indices[here]
@@ -86,6 +87,8 @@ def learning_curve(
         right = held_out.right[here]
         if len(kept) < len(rest):  # all of them is what was cross-validated
             learned = learn(described, kept, hidden=hidden, seed=seed)
+            if learned.history.interrupted:
+                return []
             said = learned.logits(described.rows[tested, 0]).argmax(axis=1)
             right = said == described.targets[tested]
         shown = {(pictures[index].label, pictures[index].session) for index in kept}

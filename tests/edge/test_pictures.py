@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import warnings
@@ -270,6 +271,21 @@ def test_shrinking_keeps_the_picture_upright(save, orientation):
 
 def test_a_missing_picture(tmp_path):
     assert complaint(tmp_path / "none.jpg") == "no such picture"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("kind", ["pipe", "device", "gigabytes"])
+def test_what_would_be_read_for_ever_is_not(tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch()
+        os.truncate(path, 2**33)  # sparse
+    assert complaint(path) == "a pipe, a device or gigabytes; no picture"
+    assert taken_at(path) is None
 
 
 def test_a_folder_called_picture(tmp_path):

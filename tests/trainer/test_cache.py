@@ -23,6 +23,20 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert size == (64, 48)
 
 
+def test_each_row_is_kept_at_once_and_another_training_is_not_in_the_way(tmp_path):
+    path = tmp_path / "features.sqlite"
+    with FeatureCache(path) as one, FeatureCache(path) as other:
+        for number in range(20):
+            one.put(digest(f"one {number}"), ROWS, (1, 1))
+            other.put(digest(f"other {number}"), ROWS, (1, 1))
+            assert other.get(digest(f"one {number}")) is not None
+            assert one.get(digest(f"other {number}")) is not None
+
+
+def test_a_name_that_is_no_utf_8_has_a_digest_too():
+    assert digest("caf\udce9") == digest(b"caf\xe9")
+
+
 def test_parts_of_a_digest_do_not_run_into_each_other():
     assert digest(b"ab", b"c") != digest(b"a", b"bc")
     assert digest("a") == digest(b"a")

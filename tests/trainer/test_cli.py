@@ -234,6 +234,8 @@ def test_data_that_cannot_be_taught_is_one_line_and_writes_nothing(
         (["-o", "pipe"], "is no file"),  # as /dev/null: root would replace it by a model
         (["--report", "missing/r.html"], "there is no folder"),
         (["--report", "pipe"], "choose another with --report"),
+        (["-o", "m.onnx", "--report", "./m.onnx"], "would take the model's place"),
+        (["-o", "report.html"], "would take the model's place"),
         (["--test", "data"], "learn from"),
         (["--test", "data/../data"], "learn from"),
         (["--test", "nowhere"], "nowhere: no such folder"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
+import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,12 @@ BLURRED = 40.0
 sharp pictures of five cameras lie above 55, 95 % of the same ones smeared by 9 pixels below 45."""
 
 
+LONGEST = 64
+"""Letters of a label."""
+JOINING = " .+-_\u200c\u200d\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""What may stand between letters: what joins some scripts' letters, and hands with their tones."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
     """One frame on its way: what it looks like, and whether it was kept."""
@@ -57,7 +64,7 @@ def session_folder(data: Path, label: str) -> Path:
     Raises:
         DataError: the label cannot be a folder's name.
     """
-    if not re.fullmatch(r"[^\W_][\w .+-]{0,63}", label) or label != label.strip(" ."):
+    if not _is_word(label):
         raise DataError(
             f"'{label}' cannot be a label; use letters, digits, spaces, '.', '-', '_' or '+', "
             "a letter or digit first"
@@ -68,6 +75,20 @@ def session_folder(data: Path, label: str) -> Path:
         number += 1
         folder = data / label / f"{name}-{number}"
     return folder
+
+
+def _is_word(label: str) -> bool:
+    """Return whether a label is one in any script, which joins letters with marks, or an emoji."""
+    kinds = [unicodedata.category(letter) for letter in label]
+    plain = all(
+        kind[0] in "LMN"
+        or kind == "So"
+        or "\U0001f3fb" <= letter <= "\U0001f3ff"
+        or letter in " .+-_\u200c\u200d\ufe0f"
+        for kind, letter in zip(kinds, label, strict=True)
+    )
+    begins = bool(kinds) and (kinds[0][0] in "LN" or kinds[0] == "So")
+    return plain and begins and len(label) <= LONGEST and label == label.strip(" .")
 
 
 def open_for_capture(
@@ -203,8 +224,9 @@ def capture(
     finally:
         if kept == 0:
             shutil.rmtree(folder)
-            if new_label:
-                folder.parent.rmdir()  # a label without pictures would stop the next training
+            if new_label:  # a label without pictures would stop the next training
+                with suppress(OSError):  # another camera records it
+                    folder.parent.rmdir()
 
 
 def _save(image: Image, path: Path) -> None:

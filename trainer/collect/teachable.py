@@ -149,6 +149,8 @@ def _find_samples(source: Archive, label: str | None) -> tuple[list[_Sample], li
     firsts = {e.parts[0] if len(e.parts) > 1 else "" for e in (*pictures, *marks)}
     top = firsts.pop() if len(firsts) == 1 else ""
     paths = [entry.parts[1:] if top else entry.parts for entry in pictures]
+    while min(map(len, paths)) > 2 and len({path[0] for path in paths}) == 1:  # gestures/data/
+        paths = [path[1:] for path in paths]
     nested = any(len(path) > 1 for path in paths)
     project = [re.fullmatch(r"(.+)-!-\d+\.\w+", "/".join(path)) for path in paths]
     if any(project) and (marks or not nested):
@@ -159,6 +161,12 @@ def _find_samples(source: Archive, label: str | None) -> tuple[list[_Sample], li
     elif label is not None and fold(top) == fold(label):
         found = [(label, "-".join(path[:-1])) for path in paths]
     else:
+        times = {path[0] for path in paths if path[1:] and re.match(r"\d{4}-\d\d-\d\d", path[0])}
+        if times:
+            raise DataError(
+                f"{source.path}: '{min(times)}' in it is a session's folder, no class; say what "
+                f"the pictures show with --label {top or 'NAME'}"
+            )
         found = [
             (_of_samples(path[0]), "-".join(path[1:-1])) if path[1:] else ("", "") for path in paths
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge.console import Command
+from edge.errors import PictureError
 from trainer.commands.shared import ended_by_signals, json_option, kinds_for, measure
 from trainer.errors import DataError, ExportError, TrainingError
 from trainer.tell import accuracy_line, say, say_choice, say_end, say_sessions, say_skipped
@@ -84,6 +86,8 @@ def train(
         raise ExportError(f"{output}: is there and may be no model; choose another with -o")
     if page is not None:
         _check_target(page, "--report")
+        if page.resolve() == output.resolve():
+            raise ExportError(f"{page}: would take the model's place; choose another name with -o")
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
     dataset = read_dataset(data)
@@ -119,12 +123,14 @@ def _kept_or(dataset: Dataset, name: str) -> str:
     """Return the features to use: of recordings that kept no pictures, those that they kept."""
     from trainer.dataset import keeps_points
 
-    kept = next((one.path for one in dataset.pictures if keeps_points(one.path)), None)
-    if name != "auto" or kept is None:
+    if name != "auto":
         return name
     from trainer.features.points import read_points
 
-    return read_points(kept).kind
+    for kept in (one.path for one in dataset.pictures if keeps_points(one.path)):
+        with suppress(PictureError):  # said later, as of any damaged picture
+            return read_points(kept).kind
+    return name
 
 
 def _teach(

@@ -20,7 +20,7 @@ from edge.classifier import open_session
 from edge.errors import HandwaveError, did_you_mean
 from edge.files import read_bounded
 from trainer.errors import DataError
-from trainer.graphs import IR_VERSION, OPSET, parse_model, side_by_side
+from trainer.graphs import IR_VERSION, OPSET, parse_model, rename, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,7 +151,7 @@ def make_features(name: str) -> Features:
     Raises:
         DataError: there are none of that name, their weights are not here, or the file is none.
     """
-    if name.endswith(".onnx"):
+    if name.endswith(".onnx") and ("+" not in name or Path(name).is_file()):
         return _embedding(Path(name))
     if "+" in name:
         return join([make_features(part.strip()) for part in name.split("+")])
@@ -217,6 +217,8 @@ def _embedding(path: Path) -> Features:
             f"float32 [n], and opset {OPSET}; it has {inputs}, {outputs} and opset {opset}"
         )
     model.ir_version = IR_VERSION
+    # Whatever it calls what is inside, the exported graph may call something so as well.
+    rename(model.graph, "own/", {"image": "image", "features": "features"})
     kind = Features(path.stem.replace("+", "-"), model)
     try:
         got = kind(np.zeros((48, 64, 3), np.uint8))
@@ -224,6 +226,8 @@ def _embedding(path: Path) -> Features:
         raise DataError(str(problem)) from None
     except Exception:  # noqa: BLE001  (onnxruntime's errors have no other base)
         raise DataError(f"{path}: does not run on a uint8 [48, 64, 3] picture") from None
+    if got.shape != kind(np.zeros((30, 40, 3), np.uint8)).shape:
+        raise DataError(f"{path}: gives as many numbers as a picture is large; needed are always n")
     if got.ndim != 1 or got.dtype != np.float32:
         raise DataError(f"{path}: gives {got.dtype} {list(got.shape)}; float32 [n] is needed")
     return kind

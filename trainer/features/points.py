@@ -67,10 +67,17 @@ def find(kind: poses.Kind, image: Image) -> Points:
     return Points(kind, size, [round(float(number), 5) for number in found])
 
 
-def describe_points(points: Points, rng: np.random.Generator, copies: int) -> NDArray[np.float32]:
-    """Return features, float32 `[1 + copies, n]`: the points' own, and those of varied copies."""
+def describe_points(
+    points: Points, rng: np.random.Generator, copies: int, *, mirror: bool = False
+) -> NDArray[np.float32]:
+    """Return features, float32 `[1 + copies, n]`: the points' own, and those of varied copies.
+
+    With `mirror` every other copy is of the other hand.
+    """
     found = np.array(points.found, np.float32)
     several = [found, *(vary(found, points.kind, rng) for _ in range(copies))]
+    if mirror:
+        several[1::2] = [mirrored(copy, points.kind) for copy in several[1::2]]
     session = _session(points.kind, "pose")
     return np.stack([session.run(["features"], {"found": one})[0] for one in several])
 
@@ -92,6 +99,24 @@ def vary(
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = found[-6], found[-5]  # where up is
     changed[-6:-4] = cos * x - sin * y, sin * x + cos * y
+    return changed
+
+
+def mirrored(found: NDArray[np.float32], kind: poses.Kind) -> NDArray[np.float32]:
+    """Return a hand's points as a mirror shows them.
+
+    Raises:
+        DataError: they are a face's, whose right and left points have numbers of their own.
+    """
+    if kind != "hand":
+        raise DataError("--mirror: the points of a face cannot be mirrored; take pictures for that")
+    if not found[-1]:
+        return found
+    changed = found.copy()
+    for start, stop in poses.CLOUDS[kind]:
+        changed[start:stop:3] *= -1  # x
+    changed[poses.HANDED] = 1 - found[poses.HANDED]
+    changed[[-6, -4]] *= -1  # x of where up is, and of the region's middle
     return changed
 
 

@@ -38,6 +38,8 @@ FOUND = {"hand": 133, "face": 1410}
 """How many numbers `found` has; `trainer.features.landmarks.landmarks` says which."""
 CLOUDS = {"hand": [(0, 63), (64, 127)], "face": [(0, 1404)]}
 """Which of them are points: those in the square, and, of a hand, those in space."""
+HANDED = 63
+"""Which of a hand's says whether it is the right one, from 0 to 1."""
 FINGERS = [list(range(first, first + 4)) for first in (1, 5, 9, 13, 17)]
 """Of a hand's 21 points: the thumb's, from root to tip, and the other fingers'; 0 is the wrist."""
 BONES = [pair for finger in FINGERS for pair in zip([0, *finger], finger, strict=False)]

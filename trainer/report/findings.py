@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.classifier import Classifier
+from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
@@ -104,7 +105,10 @@ def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
         picture = evidence.dataset.pictures[index]
         if keeps_points(picture.path):
             return None
-        image, label = read_picture(picture.path), int(evidence.targets[index])
+        try:
+            image, label = read_picture(picture.path), int(evidence.targets[index])
+        except PictureError:  # gone since it was learned
+            return None
         heat = occlusion(lambda seen: classifier.run(seen)[0], image, label, grid=GRID)
         return Occlusion(picture.path, picture.label, heat)
 

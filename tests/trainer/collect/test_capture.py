@@ -314,6 +314,11 @@ def test_a_label_may_be_any_plain_name(tmp_path, label):
     assert session_folder(tmp_path, label).parent == tmp_path / label
 
 
+@pytest.mark.parametrize("label", ["नमस्ते", "สวัสดี", "ok👌", "👍🏽", "✌️", "thumb up", "a.b", "ü+ö"])
+def test_a_word_of_any_script_is_a_label(tmp_path, label):
+    assert session_folder(tmp_path, label).parent == tmp_path / label
+
+
 @pytest.mark.parametrize(
     "label",
     [

@@ -223,6 +223,20 @@ def test_class_folders_below_a_common_one_or_not(tmp_path, data):
     ]
 
 
+def test_our_own_folder_in_an_archive_is_read_as_what_it_is(tmp_path, data):
+    files = {f"gestures/data/{c}/monday/1.jpg": PICTURE for c in ("rock", "paper")}
+    import_archive(pack(tmp_path / "g.zip", files), data)
+    assert pictures(data) == ["paper/monday/0001.jpg", "rock/monday/0001.jpg"]
+
+
+def test_sessions_are_no_classes(tmp_path, data, refused):
+    files = {f"rock/2026-01-0{day}-120000/1.jpg": PICTURE for day in (1, 2)}
+    archive = pack(tmp_path / "g.zip", files)
+    assert "say what the pictures show with --label rock" in refused(archive)
+    import_archive(archive, data, label="rock")
+    assert len(pictures(data)) == 2
+
+
 def test_sessions_of_an_archive_stay_apart(tmp_path, data):
     files = {f"d/{c}/{s}/1.jpg": PICTURE for c in ("rock", "paper") for s in ("hall", "lab")}
     imported = import_archive(pack(tmp_path / "d.zip", files), data)

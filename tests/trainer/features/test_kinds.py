@@ -11,7 +11,7 @@ from edge.errors import HandwaveError
 from edge.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, candidates, make_features
-from trainer.graphs import IR_VERSION, OPSET
+from trainer.graphs import IR_VERSION, OPSET, parse_model
 
 SIZES = [(1, 1), (8, 8), (1, 640), (640, 1), (3, 5), (37, 101), (48, 64), (480, 640)]
 
@@ -126,6 +126,33 @@ def test_an_embedding_of_ones_own_is_used(tmp_path):
     onnx.save(make_features("pixels").model, tmp_path / "mine.onnx")
     mine = make_features(str(tmp_path / "mine.onnx"))
     assert (mine.name, mine.size) == ("mine", 1024)
+
+
+def test_an_embedding_beside_a_kind_and_with_names_of_ours_inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = parse_model(
+        """features (uint8[height, width, 3] image) => (float[n] features) {
+        wide = Cast <to = 1> (image)
+        probabilities = ReduceMean <keepdims = 0> (wide, axes)
+        features = Reshape (probabilities, flat)
+        }""",
+        {"axes": np.array([0, 1]), "flat": np.array([-1])},
+    )
+    onnx.save(model, "mine.onnx")
+    for name in ("edges+mine.onnx", "mine.onnx+edges"):
+        assert make_features(name).size == make_features("edges").size + 3
+    mine = make_features("mine.onnx")
+    assert "probabilities" not in {name for node in mine.model.graph.node for name in node.output}
+
+
+def test_an_embedding_that_grows_with_the_picture_is_refused(tmp_path):
+    text = """features (uint8[height, width, 3] image) => (float[n] features) {
+        wide = Cast <to = 1> (image)
+        features = Reshape (wide, flat)
+    }"""
+    onnx.save(parse_model(text, {"flat": np.array([-1])}), tmp_path / "mine.onnx")
+    with pytest.raises(DataError, match="as many numbers as a picture is large"):
+        make_features(str(tmp_path / "mine.onnx"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", None])

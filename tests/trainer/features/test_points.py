@@ -23,6 +23,7 @@ from trainer.features.points import (
     draw_points,
     find,
     look_at,
+    mirrored,
     read_points,
     vary,
     write_points,
@@ -68,6 +69,22 @@ def test_varied_points_are_of_the_same_gesture_and_not_the_same(hands, rng):
     apart = np.linalg.norm(rows[1:] - rows[0], axis=1)
     assert (apart > 0.05).all()
     assert apart.max() < np.linalg.norm(other - rows[0])
+
+
+def test_mirrored_points_are_those_of_the_mirrored_picture(hands, palm, rng):
+    points = find("hand", palm)
+    other = find("hand", np.ascontiguousarray(palm[:, ::-1]))
+    rows = describe_points(points, rng, copies=2, mirror=True)
+    theirs = describe_points(other, rng, copies=0)[0]
+    assert np.linalg.norm(rows[1] - theirs) < 0.5 * np.linalg.norm(rows[2] - theirs)
+    twice = mirrored(mirrored(np.array(points.found, np.float32), "hand"), "hand")
+    np.testing.assert_allclose(twice, points.found, atol=1e-6)
+
+
+def test_the_points_of_a_face_are_not_mirrored(rng):
+    face = Points("face", SIZE, [0.5] * 1410)
+    with pytest.raises(DataError, match="--mirror"):
+        mirrored(np.array(face.found, np.float32), "face")
 
 
 def test_where_nothing_was_found_nothing_varies(hands, rng):
