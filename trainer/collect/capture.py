@@ -81,10 +81,7 @@ def _is_word(label: str) -> bool:
     """Return whether a label is one in any script, which joins letters with marks, or an emoji."""
     kinds = [unicodedata.category(letter) for letter in label]
     plain = all(
-        kind[0] in "LMN"
-        or kind == "So"
-        or "\U0001f3fb" <= letter <= "\U0001f3ff"
-        or letter in " .+-_\u200c\u200d\ufe0f"
+        kind[0] in "LMN" or kind == "So" or letter in JOINING
         for kind, letter in zip(kinds, label, strict=True)
     )
     begins = bool(kinds) and (kinds[0][0] in "LN" or kinds[0] == "So")
