@@ -10,7 +10,7 @@ from edge.card import BACKGROUND
 from edge.pictures import SUFFIXES, find_pictures, natural_key
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
-from trainer.taken import AUTOMATIC, how_taken
+from trainer.taken import AUTOMATIC, how_taken, most_usual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,8 @@ class Picture:
     path: Path
     label: str
     session: str
+    taken: Camera = AUTOMATIC
+    """How it was taken, but for its size."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,10 @@ def read_dataset(root: Path) -> Dataset:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
     notes: list[str] = []
     pictures = [picture for folder in folders for picture in _read_label(folder, notes)]
-    taken, differing = how_taken((picture.path for picture in pictures), root)
-    return Dataset(root, pictures, notes + differing, taken)
+    taken = how_taken([picture.path for picture in pictures], root)
+    usual, differing = most_usual(taken)
+    pictures = [replace(one, taken=how) for one, how in zip(pictures, taken, strict=True)]
+    return Dataset(root, pictures, notes + differing, usual)
 
 
 def check_teachable(dataset: Dataset) -> None:

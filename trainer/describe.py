@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from edge.errors import PictureError
 from edge.pictures import MAX_BYTES, read_picture
+from edge.turning import turn
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
 from trainer.features import VIEWS
+from trainer.taken import turn_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from edge.turning import Turn
     from trainer.dataset import Dataset, Picture
     from trainer.features import Features
 
@@ -134,7 +137,8 @@ def describe(
 
     def one(picture: Picture) -> _Read | str:
         try:
-            return _describe(picture.path, features, copies, scraps, kept, mirror=mirror)
+            how = turn_to(dataset.taken, picture.taken)
+            return _describe(picture.path, features, copies, scraps, kept, mirror=mirror, how=how)
         except PictureError as problem:
             return str(problem)
 
@@ -159,13 +163,14 @@ def _describe(
     cache: FeatureCache,
     *,
     mirror: bool,
+    how: Turn,
 ) -> _Read:
     """Return a picture's rows, `[1 + copies + scraps, features]`, and its `(width, height)`."""
     content = content_of(path)
     if keeps_points(path):
         rng = np.random.default_rng(list(digest(content)))
-        return _describe_points(path, features, rng, copies, scraps, mirror=mirror)
-    what = f"{VERSION} {copies} {scraps}{' mirror' * mirror}"
+        return _describe_points(path, features, rng, copies, scraps, mirror=mirror, how=how)
+    what = f"{VERSION} {copies} {scraps}{' mirror' * mirror}{how if any(how) else ''}"
     keys = [digest(part.digest, content, what) for part in features.parts]
     found = [cache.get(key) for key in keys]
     several: list[NDArray[np.uint8]] = []  # the picture, its copies, its scraps
@@ -173,7 +178,7 @@ def _describe(
         if found[number] is not None:
             continue
         if not several:
-            image = read_picture(path)
+            image = turn(read_picture(path), how)
             rng = np.random.default_rng(list(digest(content)))
             several = [image, *(augment(image, rng) for _ in range(copies))]
             if mirror:
@@ -195,16 +200,17 @@ def _describe_points(
     scraps: int,
     *,
     mirror: bool,
+    how: Turn,
 ) -> _Read:
     """Return the same of a recording that kept no pictures; its scraps are nothing at all."""
-    from trainer.features.points import describe_points, read_points
+    from trainer.features.points import describe_points, read_points, turned_points
 
     points = read_points(path)
     if features.name != points.kind:
         raise DataError(
             f"{path}: kept are the points of a {points.kind}, no picture: --features {points.kind}"
         )
-    rows = describe_points(points, rng, copies, mirror=mirror)
+    rows = describe_points(turned_points(points, how), rng, copies, mirror=mirror)
     return np.concatenate([rows, np.zeros((scraps, rows.shape[1]), np.float32)]), points.size
 
 

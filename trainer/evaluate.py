@@ -11,8 +11,10 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
 from edge.pictures import read_picture
+from edge.turning import Turn, turn
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
+from trainer.taken import turn_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +101,8 @@ def evaluate(
     skipped: list[str] = []
     for number, picture in enumerate(dataset.pictures, start=1):
         try:
-            prediction = predict(classifier, picture.path)
+            how = turn_to(classifier.card.camera, picture.taken)
+            prediction = predict(classifier, picture.path, how)
         except PictureError as problem:
             skipped.append(str(problem))
             continue
@@ -123,8 +126,13 @@ def evaluate(
     )
 
 
-def predict(classifier: Classifier, path: Path) -> Prediction:
+def predict(classifier: Classifier, path: Path, how: Turn = Turn()) -> Prediction:  # noqa: B008  (a tuple)
     """Classify a picture file.
+
+    Args:
+        classifier: the model.
+        path: of the picture.
+        how: to turn it first, as the model's camera would have taken it.
 
     Raises:
         PictureError: it cannot be read, or only points were kept of it.
@@ -134,7 +142,7 @@ def predict(classifier: Classifier, path: Path) -> Prediction:
             f"{path}: only points were kept, and a model file looks at pictures; "
             "`trainer train` measures these, on sessions held out"
         )
-    return classifier.predict(Frame(read_picture(path), time=0.0))
+    return classifier.predict(Frame(turn(read_picture(path), how), time=0.0))
 
 
 def is_accepted(classifier: Classifier, prediction: Prediction) -> bool:

@@ -14,11 +14,12 @@ import msgspec
 from edge.card import NOTE, Camera
 from edge.files import read_bounded
 from edge.frame import SIZE
+from edge.turning import Turn
 from trainer.errors import DataError
 from trainer.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
 MAX_BYTES = 10_000
@@ -44,21 +45,30 @@ def note(camera: Camera, folder: Path) -> None:
     write_whole(msgspec.json.encode(camera), folder / NOTE, error=DataError)
 
 
-def how_taken(pictures: Iterable[Path], root: Path) -> tuple[Camera, list[str]]:
-    """Return how more of the pictures were taken than any other way; and in words, how others were.
+def how_taken(pictures: Sequence[Path], root: Path) -> list[Camera]:
+    """Return how each picture was taken, but for the size.
 
-    Sessions without a note count as taken with everything automatic. The size is not looked at.
+    Sessions without a note count as taken with everything automatic.
 
     Args:
-        pictures: `root/<label>/<session>/...`, or `root/<label>/...`; one at the least.
+        pictures: `root/<label>/<session>/...`, or `root/<label>/...`.
         root: of the dataset.
 
     Raises:
         DataError: a note that is damaged.
     """
-    ways: Counter[Camera] = Counter()
-    for folder, count in Counter(_session(picture, root) for picture in pictures).items():
-        ways[read_note(folder) or AUTOMATIC] += count
+    folders = [_session(picture, root) for picture in pictures]
+    ways = {folder: read_note(folder) or AUTOMATIC for folder in set(folders)}
+    return [ways[folder] for folder in folders]
+
+
+def most_usual(taken: Sequence[Camera]) -> tuple[Camera, list[str]]:
+    """Return how more of the pictures were taken than any other way; and in words, how others were.
+
+    Args:
+        taken: how each was; one at the least.
+    """
+    ways = Counter(taken)
     ((chosen, count),) = ways.most_common(1)
     names = [name for name in SETTINGS if len({getattr(way, name) for way in ways}) > 1]
     if not names:
@@ -69,6 +79,14 @@ def how_taken(pictures: Iterable[Path], root: Path) -> tuple[Camera, list[str]]:
         f"{count} of {ways.total()}: {how}"
     )
     return chosen, [said]
+
+
+def turn_to(camera: Camera, taken: Camera) -> Turn:
+    """Return what turns a picture that was taken so into one that this camera would have taken."""
+    return Turn(
+        horizontal=taken.horizontal_flip != camera.horizontal_flip,
+        vertical=taken.vertical_flip != camera.vertical_flip,
+    )
 
 
 def _session(picture: Path, root: Path) -> Path:

@@ -10,10 +10,12 @@ import pytest
 
 from edge.pictures import read_picture
 from trainer.augment import augment
+from trainer.cache import FeatureCache
 from trainer.dataset import read_dataset
 from trainer.describe import describe
 from trainer.errors import DataError
 from trainer.features import join, make_features
+from trainer.taken import MIRROR, note
 
 
 @pytest.fixture
@@ -45,6 +47,19 @@ def test_a_pictures_copies_do_not_depend_on_its_neighbours(dataset, edges):
     everything = describe(dataset, edges, copies=2)
     some = replace(dataset, pictures=[dataset.pictures[i] for i in (6, 1)])
     np.testing.assert_array_equal(describe(some, edges, copies=2).rows, everything.rows[[6, 1]])
+
+
+def test_sessions_that_were_flipped_are_seen_as_the_most_were(tmp_path, save_picture, edges):
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    for label in ("fist", "palm"):
+        save_picture(tmp_path / label / "plain" / "1.png", image)
+        save_picture(tmp_path / label / "plain" / "2.png", image)
+        save_picture(tmp_path / label / "mirrored" / "3.png", image[:, ::-1])
+        note(MIRROR, tmp_path / label / "mirrored")
+    with FeatureCache(tmp_path / "cache.sqlite") as cache:
+        for _ in range(2):  # the second time out of the cache
+            rows = describe(read_dataset(tmp_path), edges, cache=cache).rows
+            assert (rows == rows[0]).all()
 
 
 def test_scraps_are_apart_from_the_rows(dataset, edges):

@@ -15,6 +15,7 @@ from edge.errors import PictureError
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
 from trainer.evaluate import Evaluation, evaluate, is_accepted, predict
+from trainer.taken import AUTOMATIC, MIRROR, note
 from trainer.tell import print_evaluation
 
 LABELS = ("background", "fist", "palm")
@@ -24,7 +25,9 @@ class Fake:
     """A classifier that reads its answer off the picture: red is the label, green how sure."""
 
     labels = LABELS
-    card = SimpleNamespace(thresholds=SimpleNamespace(enter=0.6, leave=0.4, novelty=3.0))
+    card = SimpleNamespace(
+        thresholds=SimpleNamespace(enter=0.6, leave=0.4, novelty=3.0), camera=AUTOMATIC
+    )
 
     def predict(self, frame):
         label, percent, novelty = (int(v) for v in frame.image[0, 0])
@@ -59,6 +62,14 @@ def test_what_was_taken_for_what_is_told_of_many_labels_too(terminal, whole):
     assert ("rows: what was shown" in text) == whole
     if whole:  # a row and a column of it
         assert text.split("rows: what was shown")[1].count("label 59") == 2
+
+
+def test_a_picture_is_flipped_as_the_models_camera_would_have_taken_it(tmp_path, save_picture):
+    image = np.array([[[1, 90, 0], [2, 90, 0]]], np.uint8)  # a fist, seen in a mirror a palm
+    for session in ("plain", "mirrored"):
+        save_picture(tmp_path / "palm" / session / "1.png", image)
+    note(MIRROR, tmp_path / "palm" / "mirrored")
+    assert evaluate(Fake(), read_dataset(tmp_path)).confusion[2].tolist() == [0, 1, 1]
 
 
 def test_confusion_precision_and_recall_by_hand(answers):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from edge.frame import Image
+    from edge.turning import Turn
 
 MAX_BYTES = 100_000
 """Of one file: 1410 numbers of a face in text are 15 kB."""
@@ -100,6 +101,18 @@ def vary(
     x, y = found[-6], found[-5]  # where up is
     changed[-6:-4] = cos * x - sin * y, sin * x + cos * y
     return changed
+
+
+def turned_points(points: Points, how: Turn) -> Points:
+    """Return a hand's points as of a picture turned so; upside down it is the same hand, turned."""
+    if not any(how) or points.kind != "hand":
+        return points
+    found = np.array(points.found, np.float32)
+    if how.horizontal != how.vertical:
+        found = mirrored(found, points.kind)
+    if how.vertical:
+        found[-6:-2] *= -1  # where up is, and the region's middle: half a turn
+    return msgspec.structs.replace(points, found=found.tolist())
 
 
 def mirrored(found: NDArray[np.float32], kind: poses.Kind) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from edge.classifier import Classifier
 from edge.errors import PictureError
+from edge.turning import Turn, turn
 from edge.virtual import Scene, draw
 from trainer.cli import main
 from trainer.dataset import read_dataset
@@ -25,6 +26,7 @@ from trainer.features.points import (
     look_at,
     mirrored,
     read_points,
+    turned_points,
     vary,
     write_points,
 )
@@ -79,6 +81,15 @@ def test_mirrored_points_are_those_of_the_mirrored_picture(hands, palm, rng):
     assert np.linalg.norm(rows[1] - theirs) < 0.5 * np.linalg.norm(rows[2] - theirs)
     twice = mirrored(mirrored(np.array(points.found, np.float32), "hand"), "hand")
     np.testing.assert_allclose(twice, points.found, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", [(1, 0), (0, 1), (1, 1)])
+def test_points_are_turned_as_their_picture_is(hands, palm, rng, how):
+    flip = Turn(horizontal=bool(how[0]), vertical=bool(how[1]))
+    points = turned_points(find("hand", palm), flip)
+    shown = draw_points(points).mean(axis=2) < 200
+    other = turn(draw_points(find("hand", palm)), flip).mean(axis=2) < 200
+    assert (shown & other).sum() > 0.7 * (shown | other).sum()
 
 
 def test_the_points_of_a_face_are_not_mirrored(rng):
