@@ -6,7 +6,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from math import comb
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +16,7 @@ from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.cache import digest
 from trainer.describe import content_of
+from trainer.evidence import by_luck
 from trainer.validate import cross_validate
 
 if TYPE_CHECKING:
@@ -252,16 +252,11 @@ def _believed(right: NDArray[np.bool_], usual: NDArray[np.float64]) -> NDArray[n
 def _chosen(right: NDArray[np.bool_], usual: NDArray[np.float64], costs: Sequence[float]) -> int:
     """Return which kind to take: that which is believed in, unless another is clearly better here.
 
-    Clearly, by McNemar's exact test: of the pictures that only one of the two tells right, so many
-    are hardly ever the same one's by luck (McNemar 1947, "Note on the sampling error of the
-    difference between correlated proportions or percentages").
+    Clearly, by McNemar's exact test on the pictures that only one of the two tells right.
     """
     believed = _cheapest_good(_believed(right, usual), costs)
     measured = _cheapest_good(right.mean(axis=1), costs)
-    better = int((right[measured] & ~right[believed]).sum())
-    differ = int((right[measured] != right[believed]).sum())
-    luck = sum(comb(differ, count) for count in range(better, differ + 1)) / 2**differ
-    return measured if luck < LUCK else believed
+    return measured if by_luck(right[measured], right[believed]) < LUCK else believed
 
 
 def _cheapest_good(accuracies: NDArray[np.floating], costs: Sequence[float]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import sqrt
+from math import comb, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from trainer.network import Array
 
 
-@dataclass(frozen=True, slots=True)
+WORTH = 0.02
+"""Accuracy that more sessions must have brought, to ask for more."""
+LUCK = 0.05
+"""How often luck alone may bring as much."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CurvePoint:
     """How well held-out sessions went after learning from only some of the other pictures."""
 
@@ -28,8 +34,13 @@ class CurvePoint:
     """Sessions a label that were learned from, on average."""
     pictures: float
     """Pictures that were learned from, all labels together, on average."""
-    accuracy: float
-    """On the held-out pictures: the same ones at every point."""
+    right: NDArray[np.bool_]
+    """Whether each of the held-out pictures was: the same ones at every point."""
+
+    @property
+    def accuracy(self) -> float:
+        """The share that was."""
+        return float(self.right.mean())
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,6 @@ class Evidence:
     """float32 `[n, features]`, of the pictures themselves."""
     curve: list[CurvePoint] = field(default_factory=list)
     """From more and more sessions, up to all but the held-out ones."""
-    picture_curve: list[CurvePoint] = field(default_factory=list)
-    """From all sessions but the held-out ones, and more and more pictures of each."""
     whole: bool = True
     """Whether the rows say what all of each picture shows; if only how a hand is held, pictures
     alike in them show the same gesture, and are no copies."""
@@ -117,7 +126,7 @@ class Evidence:
 
 
 class Gain(NamedTuple):
-    """What the second half of the pictures or sessions was good for."""
+    """What the second half of the sessions was good for."""
 
     half: CurvePoint
     all: CurvePoint
@@ -126,21 +135,37 @@ class Gain(NamedTuple):
     """Neither, where there are too few pictures to tell."""
 
 
-def gain(curve: list[CurvePoint], tested: int) -> Gain | None:
+def by_luck(better: NDArray[np.bool_], worse: NDArray[np.bool_]) -> float:
+    """Return how often luck alone would have one network right so often where another is wrong.
+
+    McNemar's exact test, one-sided: of the pictures that only one of the two tells right, half
+    should be each one's (McNemar 1947, "Note on the sampling error of the difference between
+    correlated proportions or percentages").
+
+    Args:
+        better: whether each picture was told right, `[n]`.
+        worse: the same, by the other.
+    """
+    differ, won = int((better != worse).sum()), int((better & ~worse).sum())
+    return sum(comb(differ, count) for count in range(won, differ + 1)) / (1 << differ)
+
+
+def gain(curve: list[CurvePoint]) -> Gain | None:
     """Compare learning from everything with learning from about half of it; None if it cannot be.
 
-    The same pictures are measured at every point, so a difference of one standard error of a share
-    is more than it would be between two samples.
+    It climbs where luck alone would have it so in one of twenty. Flat it is where no more than one
+    picture in a hundred was won, or half the standard error.
     """
-    if len(curve) < 2 or not tested:
+    if len(curve) < 2:
         return None
     last = max(curve, key=lambda point: (point.sessions, point.pictures))
     half = min(curve, key=lambda point: abs(point.pictures / last.pictures - 0.5))
     if half.pictures > 0.75 * last.pictures:
         return None
     more = last.accuracy - half.accuracy
-    error = sqrt(last.accuracy * (1 - last.accuracy) / tested)
-    return Gain(half, last, more > max(0.02, error), more < max(0.01, error / 2))
+    error = sqrt(last.accuracy * (1 - last.accuracy) / len(last.right))
+    climbs = more > WORTH and by_luck(last.right, half.right) < LUCK
+    return Gain(half, last, climbs, more < max(0.01, error / 2))
 
 
 class Mixed(NamedTuple):

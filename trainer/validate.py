@@ -93,7 +93,7 @@ def learning_curve(
             right = said == described.targets[tested]
         shown = {(pictures[index].label, pictures[index].session) for index in kept}
         labels = len({label for label, _ in shown})
-        points.append(CurvePoint(len(shown) / labels, float(len(kept)), float(right.mean())))
+        points.append(CurvePoint(len(shown) / labels, float(len(kept)), right))
     return points
 
 

@@ -228,23 +228,15 @@ def _bad_sessions(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Ad
 
 
 def _more(evidence: Evidence) -> Iterator[Advice]:
-    """Say whether more sessions or more pictures would help, where the curves can tell."""
-    tested = int(evidence.held_out.sum())
-    sessions, pictures = (gain(c, tested) for c in (evidence.curve, evidence.picture_curve))
+    """Say whether more sessions would help, where the curve can tell."""
+    sessions = gain(evidence.curve)
     if sessions and sessions.climbs:
         yield Advice(
             "more",
             f"More sessions would help: {percent(sessions.half.accuracy)} right after learning "
             f"from {sessions.half.sessions:.2g} a label, {percent(sessions.all.accuracy)} from "
             f"{sessions.all.sessions:.2g}. Record the next ones in other places, light and "
-            "clothes" + (", with more pictures in each." if pictures and pictures.climbs else "."),
-        )
-    elif pictures and pictures.climbs:
-        yield Advice(
-            "more",
-            f"More pictures in each session would help: {percent(pictures.half.accuracy)} right "
-            f"after learning from {pictures.half.pictures:.0f}, {percent(pictures.all.accuracy)} "
-            f"from {pictures.all.pictures:.0f}. Move and turn the hand between them.",
+            "clothes.",
         )
     elif sessions and sessions.is_flat and sessions.all.accuracy < 0.95:
         yield Advice(

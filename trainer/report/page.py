@@ -112,7 +112,7 @@ def _values(report: Report) -> dict[str, Any]:
         "evidence_size": len(evidence.targets),
         "gallery": gallery,
         "curves": _curves(report.histories),
-        "growth": _growth(evidence),
+        "growth": _growth(evidence.curve),
         "reliability": charts.reliability(bins, f"Confidence is off by {error:.1%} on average."),
         "calibration_error": error,
         "acting": _acting(report),
@@ -166,20 +166,14 @@ def _curves(histories: list[History]) -> list[tuple[str, str]]:
     ]
 
 
-def _growth(evidence: Evidence) -> list[tuple[str, str]]:
-    """Draw how accuracy grows with sessions and with pictures, where it was measured."""
-    found = []
-    for name, curve in (("sessions", evidence.curve), ("pictures", evidence.picture_curve)):
-        if len(curve) > 1:
-            found.append((f"With more {name}", _grown(name, curve)))
-    return found
-
-
-def _grown(name: str, curve: list[CurvePoint]) -> str:
-    points = sorted((getattr(point, name), point.accuracy) for point in curve)
-    alt = "; ".join(f"{x:.3g} {name}: {y:.0%} right" for x, y in points)
-    unit = "sessions a label that were learned from" if name == "sessions" else "pictures learned"
-    x, y = Axis(unit, 0, points[-1][0]), Axis("right", 0, 1, percent=True)
+def _growth(curve: list[CurvePoint]) -> str:
+    """Draw how accuracy grows with sessions; nothing where it was not measured."""
+    if len(curve) < 2:
+        return ""
+    points = sorted((point.sessions, point.accuracy) for point in curve)
+    alt = "; ".join(f"{x:.3g} sessions: {y:.0%} right" for x, y in points)
+    x = Axis("sessions a label that were learned from", 0, points[-1][0])
+    y = Axis("right", 0, 1, percent=True)
     return charts.lines([Series("held out", points, "held", dots=True)], x, y, alt)
 
 

@@ -108,7 +108,9 @@ def evidence_of(dataset, *, wrong=0.2, held_out=True):
     P = np.full((n, classes), 0.2 / max(1, classes - 1))
     P[np.arange(n), said] = 0.8
     P = P if held_out else np.full_like(P, np.nan)
-    curve = [CurvePoint(1, n / 3, 0.5), CurvePoint(2, 2 * n / 3, 0.8)] if held_out else []
+    right = np.arange(10) / 10
+    shares = ((1, 0.5), (2, 0.8)) if held_out else ()
+    curve = [CurvePoint(sessions, sessions * n / 3, right < share) for sessions, share in shares]
     rows = rng.standard_normal((n, 20)).astype(np.float32)
     novelty = rng.gamma(5, 0.2, n) if held_out else np.full(n, np.nan)
     return Evidence(dataset, targets, P, novelty, rows, curve)
