@@ -15,7 +15,7 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.cache import digest
-from trainer.describe import content_of
+from trainer.dataset import content_of
 from trainer.evidence import by_luck
 from trainer.validate import cross_validate
 

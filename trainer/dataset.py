@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND
-from edge.pictures import SUFFIXES, find_pictures, natural_key
+from edge.pictures import MAX_BYTES, SUFFIXES, find_pictures, natural_key
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
 from trainer.taken import AUTOMATIC, how_taken, most_usual
@@ -78,6 +79,34 @@ class Dataset:
 def keeps_points(path: Path) -> bool:
     """Tell a recording of points alone from a picture, by its name."""
     return path.suffix.lower() == POINTS
+
+
+def content_of(path: Path) -> bytes:
+    """Return a picture file's bytes; none where it cannot be read, as reading the picture says."""
+    try:
+        readable = path.is_file() and path.stat().st_size <= MAX_BYTES
+        return path.read_bytes() if readable else b""
+    except OSError:
+        return b""
+
+
+def without_copies(dataset: Dataset) -> Dataset:
+    """Return the dataset without the pictures that an earlier session of a label has already.
+
+    Byte for byte: a project that was imported twice, say. Of such a session held out, a network
+    would have learned all.
+    """
+    first: dict[tuple[str, bytes], str] = {}
+    copies = []
+    for picture in dataset.pictures:
+        content = content_of(picture.path)
+        key = picture.label, hashlib.blake2b(content, digest_size=20).digest()
+        if content and first.setdefault(key, picture.session) != picture.session:
+            copies.append(picture)
+    if not copies:
+        return dataset
+    note = f"{len(copies)} pictures are in another session as well, byte for byte: counted once"
+    return replace(dataset.without(copies), notes=[*dataset.notes, note])
 
 
 def read_dataset(root: Path) -> Dataset:

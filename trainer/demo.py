@@ -20,7 +20,7 @@ from rich.text import Text
 from edge.card import BACKGROUND
 from edge.errors import HandwaveError
 from edge.virtual import LABELS, Scene, draw
-from trainer.dataset import Dataset, check_teachable, read_dataset
+from trainer.dataset import Dataset, check_teachable, read_dataset, without_copies
 from trainer.demo_show import Show
 from trainer.errors import DataError
 from trainer.export import export
@@ -168,7 +168,7 @@ def _drawings(root: Path) -> Iterator[tuple[Path, Image]]:
 
 def _own_stage(data: Path, folder: Path) -> Stage:
     """Keep some sessions of the user's pictures from the training, for the stream."""
-    dataset = read_dataset(data)
+    dataset = without_copies(read_dataset(data))
     check_teachable(dataset)
     train, kept = split(dataset)
     about = f"{len(kept)} pictures of sessions it has never seen"

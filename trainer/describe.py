@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import PictureError
-from edge.pictures import MAX_BYTES, read_picture
+from edge.pictures import read_picture
 from edge.turning import turn
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
-from trainer.dataset import keeps_points
+from trainer.dataset import content_of, keeps_points
 from trainer.errors import DataError
 from trainer.features import VIEWS
 from trainer.taken import turn_to
@@ -144,15 +144,6 @@ def describe(
 
     read = _on_all_cores(one, dataset.pictures, progress)
     return _gather(dataset, read, 1 + copies, features)
-
-
-def content_of(path: Path) -> bytes:
-    """Return a picture file's bytes; none where it cannot be read, as reading the picture says."""
-    try:
-        readable = path.is_file() and path.stat().st_size <= MAX_BYTES
-        return path.read_bytes() if readable else b""
-    except OSError:
-        return b""
 
 
 def _describe(

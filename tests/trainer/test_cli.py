@@ -353,7 +353,7 @@ def fuzzed(tmp_path_factory, data):
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.lists(damaged(), min_size=1, max_size=3))
+@given(st.lists(damaged(), min_size=1, max_size=3, unique_by=lambda file: file[1]))  # no copies
 @example([("png", REAL["png"][:30])])
 @example([("jpeg", b"\xff\xd8\xff\xe0")])
 def test_whatever_bytes_pictures_have_training_never_shows_a_traceback(fuzzed, quick, files):

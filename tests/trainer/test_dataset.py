@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.dataset import Dataset, Picture, check_teachable, read_dataset
+from trainer.dataset import Dataset, Picture, check_teachable, read_dataset, without_copies
 from trainer.errors import DataError
 from trainer.splits import split
 
@@ -41,6 +41,18 @@ def test_label_session_picture():
     root = Path("data")
     picture = Picture(root / "rock" / "monday" / "1.jpg", "rock", "monday")
     assert Dataset(root, [picture]).sessions() == {"rock": {"monday"}}
+
+
+def test_what_another_session_has_already_is_counted_once(make_data):
+    root = make_data(labels=("fist", "palm"), sessions=2, pictures=3)
+    first, second = sorted((root / "palm").iterdir())
+    for picture in first.iterdir():
+        (second / f"again-{picture.name}").write_bytes(picture.read_bytes())
+    whole = read_dataset(root)
+    once = without_copies(whole)
+    assert (whole.counts()["palm"], once.counts()["palm"]) == (9, 6)
+    assert once.notes[-1].startswith("3 pictures are in another session as well")
+    assert without_copies(once) is once
 
 
 def test_the_folder_below_a_label_is_the_session(tmp_path):

@@ -76,7 +76,7 @@ def train(
     that, the network so far is kept.
     """
     from edge.classifier import Classifier
-    from trainer.dataset import check_teachable, read_dataset
+    from trainer.dataset import check_teachable, read_dataset, without_copies
     from trainer.export import export
 
     start = time.perf_counter()
@@ -90,7 +90,7 @@ def train(
             raise ExportError(f"{page}: would take the model's place; choose another name with -o")
     if plots is not None:
         plots.mkdir(parents=True, exist_ok=True)  # now, rather than after the training
-    dataset = read_dataset(data)
+    dataset = without_copies(read_dataset(data))
     check_teachable(dataset)
     unseen = _other_pictures(test, data)
     kinds = kinds_for(_kept_or(dataset, features))
