@@ -164,6 +164,9 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
         raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
     label = unicodedata.normalize("NFC", folder.name)  # a Mac may spell an umlaut with two letters
     paths = _find(folder)
+    others = sum(path.suffix.lower() in OTHER_FORMATS for path in folder.rglob("*"))
+    if others and not paths:
+        raise DataError(f"{folder}: {others} pictures of kinds not read here; convert them to JPEG")
     if not paths:
         raise DataError(
             f"{folder}: no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), "
@@ -174,7 +177,6 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
             f"{label}: taught like any gesture; if it means none of them, call the folder "
             f"'{BACKGROUND}', which never triggers anything"
         )
-    others = sum(path.suffix.lower() in OTHER_FORMATS for path in folder.rglob("*"))
     if others:
         notes.append(f"{label}: {others} files of other kinds left out; convert them to JPEG")
     loose = [path for path in paths if path.parent == folder]

@@ -43,6 +43,14 @@ def test_label_session_picture():
     assert Dataset(root, [picture]).sessions() == {"rock": {"monday"}}
 
 
+def test_a_folder_of_a_phones_own_pictures_alone_says_what_to_do(tmp_path):
+    for label in ("fist", "palm"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.HEIC").touch()
+    with pytest.raises(DataError, match="fist: 1 pictures of kinds not read here; convert them"):
+        read_dataset(tmp_path)
+
+
 def test_what_another_session_has_already_is_counted_once(make_data):
     root = make_data(labels=("fist", "palm"), sessions=2, pictures=3)
     first, second = sorted((root / "palm").iterdir())

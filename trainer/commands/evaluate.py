@@ -24,6 +24,8 @@ def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
     from trainer.dataset import read_dataset
 
     dataset = read_dataset(data)
+    for note in dataset.notes:
+        say(f"note: {note}")
     classifier = Classifier(model)
     evaluation = measure(classifier, dataset)
     if as_json:
