@@ -12,6 +12,7 @@ from edge.pictures import MAX_BYTES, SUFFIXES, find_pictures, natural_key
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
 from trainer.taken import AUTOMATIC, how_taken, most_usual
+from trainer.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -166,7 +167,9 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
     paths = _find(folder)
     others = sum(path.suffix.lower() in OTHER_FORMATS for path in folder.rglob("*"))
     if others and not paths:
-        raise DataError(f"{folder}: {others} pictures of kinds not read here; convert them to JPEG")
+        raise DataError(
+            f"{folder}: {count(others, 'picture')} of kinds not read here; convert to JPEG"
+        )
     if not paths:
         raise DataError(
             f"{folder}: no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), "
@@ -190,9 +193,9 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
 def _loose(paths: list[Path], label: str, notes: list[str]) -> list[Picture]:
     """Return pictures that lie in no session's folder, and note what was assumed of them."""
     sessions, how = guess_sessions(paths)
-    count = "one session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    assumed = "one session" if len(sessions) == 1 else f"{len(sessions)} sessions"
     notes.append(
-        f"{label}: {len(paths)} pictures without a session's folder; assumed {count}, {how}"
+        f"{label}: {len(paths)} pictures without a session's folder; assumed {assumed}, {how}"
     )
     return [
         Picture(path, label, f"{label}-run{number}")

@@ -47,7 +47,7 @@ def test_a_folder_of_a_phones_own_pictures_alone_says_what_to_do(tmp_path):
     for label in ("fist", "palm"):
         (tmp_path / label).mkdir()
         (tmp_path / label / "1.HEIC").touch()
-    with pytest.raises(DataError, match="fist: 1 pictures of kinds not read here; convert them"):
+    with pytest.raises(DataError, match="fist: 1 picture of kinds not read here; convert"):
         read_dataset(tmp_path)
 
 
