@@ -37,15 +37,20 @@ async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, delay:
             on_its_way.put_nowait((loop.time() + delay, data))
         await arriving
         sink.write_eof()
-    except OSError:  # somebody hung up
+    except OSError:  # somebody hung up: so does the line
         arriving.cancel()
+        sink.transport.abort()
 
 
 async def connect(
     near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter, *, port: int, delay: float
 ) -> None:
     """Be the line of one connection, until both sides have ended."""
-    far_in, far_out = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        far_in, far_out = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        near_out.transport.abort()
+        return
     await asyncio.gather(carry(near_in, far_out, delay), carry(far_in, near_out, delay))
     near_out.close()
     far_out.close()

@@ -109,11 +109,11 @@ def many_hosts(folder: Path, count: int, *, line: float = 0.0) -> Iterator[list[
         subprocess.run(make_key, check=True)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where sshd, started by root, locks itself in
-    ports = free_ports(2 * count)
+    ports = free_ports(2 * count)  # all at once, or a door might be another host's port
     pis = [
         Pi(f"pi{number}", folder / f"pi{number}", port) for number, port in enumerate(ports[:count])
     ]
-    doors = dict(zip(ports[count:] if line else ports, pis, strict=False))
+    doors = dict(zip(ports[count:] if line else ports[:count], pis, strict=True))
     _write_ssh_config(folder, doors)
     with ExitStack() as stack:
         for pi in pis:

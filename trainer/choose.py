@@ -120,7 +120,7 @@ def choose(
         costs = [kind.milliseconds for kind in kinds] if len(kinds) > 1 else [0.0]
         right = np.stack([one.right for one in found])  # (kinds, held-out pictures)
         usual = _usual(parts, kinds)
-        best = _chosen(right, usual, costs)
+        best = _chosen(right, found[0].folds, usual, costs)
         held = replace(found[best], honest=_honest(right, found[0].folds, costs, usual))
         why = f"the cheapest within {100 * WORTH:g} point of the best on held-out sessions"
         if best != _cheapest_good(right.mean(axis=1), costs):
@@ -249,14 +249,23 @@ def _believed(right: NDArray[np.bool_], usual: NDArray[np.float64]) -> NDArray[n
     return np.asarray(total / (right.shape[1] + BELIEF), np.float64)
 
 
-def _chosen(right: NDArray[np.bool_], usual: NDArray[np.float64], costs: Sequence[float]) -> int:
+def _chosen(
+    right: NDArray[np.bool_],
+    folds: NDArray[np.int64],
+    usual: NDArray[np.float64],
+    costs: Sequence[float],
+) -> int:
     """Return which kind to take: that which is believed in, unless another is clearly better here.
 
-    Clearly, by McNemar's exact test on the pictures that only one of the two tells right.
+    Clearly, by McNemar's exact test on the pictures that only one of the two tells right; and in
+    two folds at the least, as pictures of one burst are near copies, and err together.
     """
     believed = _cheapest_good(_believed(right, usual), costs)
     measured = _cheapest_good(right.mean(axis=1), costs)
-    return measured if by_luck(right[measured], right[believed]) < LUCK else believed
+    more = [right[measured, folds == one].sum() > right[believed, folds == one].sum()
+            for one in np.unique(folds)]  # fmt: skip
+    clearly = by_luck(right[measured], right[believed]) < LUCK and sum(more) > 1
+    return measured if clearly else believed
 
 
 def _cheapest_good(accuracies: NDArray[np.floating], costs: Sequence[float]) -> int:
@@ -273,9 +282,10 @@ def _honest(
     """Return the accuracy of choosing, each fold's pictures by what the other folds would take."""
     numbers = np.unique(folds)
     if len(right) == 1 or len(numbers) == 1:
-        return float(right[_chosen(right, usual, costs)].mean())
+        return float(right[_chosen(right, folds, usual, costs)].mean())
     correct = 0
     for number in numbers:
-        taken = _chosen(right[:, folds != number], usual, costs)
+        others = folds != number
+        taken = _chosen(right[:, others], folds[others], usual, costs)
         correct += int(right[taken, folds == number].sum())
     return correct / len(folds)

@@ -38,7 +38,9 @@ def rollback(
     and does not travel: a host keeps its last five.
     """
     release = hosts[-1] if re.fullmatch(r"[0-9a-f]{12}", hosts[-1]) else None
-    if release is None and re.fullmatch(r"[0-9a-fA-F]{6,}", hosts[-1]) and len(hosts) > 1:
+    # Nearly one, with a digit: no host is called so.
+    nearly = re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{10,14}", hosts[-1])
+    if release is None and nearly and len(hosts) > 1:
         raise click.UsageError(f"{hosts[-1]}: a release is 12 characters of 0-9 and a-f")
     names = hosts[:-1] if release else hosts
     if not names:

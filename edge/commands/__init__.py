@@ -1,1 +1,1 @@
-"""The parts of `edge`, a file each; `edge.cli` loads those that are asked for."""
+"""The parts of `edge`, a file each; `edge.cli` loads the rarer ones when they are asked for."""

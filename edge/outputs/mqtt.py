@@ -267,8 +267,9 @@ def _trusted(ca_file: str | None, folder: Path) -> SSLContext:
     path = folder / ca_file
     try:
         context.load_verify_locations(path)
-    except OSError as problem:  # ssl.SSLError, with "no certificate found", is one
-        raise OutputError(f"[mqtt] ca_file: {path}: {problem.strerror or problem}") from None
+    except (OSError, ValueError) as problem:  # ssl.SSLError is one; a ValueError is a null byte
+        why = getattr(problem, "strerror", None) or problem
+        raise OutputError(f"[mqtt] ca_file: {path}: {why}") from None
     return context
 
 

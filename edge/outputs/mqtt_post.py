@@ -162,7 +162,9 @@ class Post:
         It has no other way to take a message back.
         """
         old = self._client
-        old.on_connect = old.on_connect_fail = old.on_disconnect = None
+        old.on_connect_fail = old.on_disconnect = None
+        # It may be looking up a name, and connect in the end: two of one id throw each other out.
+        old.on_connect = lambda client, *_: client.disconnect()
         old.disconnect()  # its thread ends by itself
         with self._news:
             self._linked = False

@@ -18,7 +18,7 @@ COLUMNS = 48
 
 
 class Viewfinder:
-    """A live line with a picture in a terminal; elsewhere a line every eight pictures.
+    """A live line with a picture in a terminal; elsewhere lines: pictures, and warnings.
 
     Args:
         label: being recorded.
@@ -58,9 +58,10 @@ class Viewfinder:
 
     def _line(self, shot: Shot) -> Text:
         if shot.countdown > 0:
-            return Text(f"{self._label}: get ready … {shot.countdown:.0f}", style="bold")
-        of = f"/{self._number}" if self._number else ""
-        line = Text(f"{self._label}: {shot.kept}{of} kept  light {shot.brightness:.0%}")
+            line = Text(f"{self._label}: get ready … {shot.countdown:.0f}", style="bold")
+        else:
+            of = f"/{self._number}" if self._number else ""
+            line = Text(f"{self._label}: {shot.kept}{of} kept  light {shot.brightness:.0%}")
         if shot.warning:
             line.append(f"  {shot.warning}", style="bold yellow")
         return line

@@ -91,7 +91,7 @@ def capture(
         except KeyboardInterrupt:
             say("stopped")
     kept = len(list(folder.glob("[0-9]*")))  # Ctrl-C may come between keeping and showing one
-    what = count(kept, "picture") if keep == "pictures" else f"the points of {count(kept, keep)}"
+    what = count(kept, "picture") if keep == "pictures" else f"the points in {count(kept, 'frame')}"
     if not kept:
         raise DataError(f"{label}: it ended before the first picture; nothing was recorded")
     click.echo(f"kept {what} of '{label}' in {folder}")

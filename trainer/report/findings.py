@@ -12,11 +12,13 @@ import numpy as np
 from edge.classifier import Classifier
 from edge.errors import PictureError
 from edge.pictures import read_picture
+from edge.turning import turn
 from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
 from trainer.report.advice import advise
 from trainer.report.explain import hidden_pictures, occlusion, pick_examples
 from trainer.report.page import Occlusion, Report, write_report
+from trainer.taken import turn_to
 from trainer.validate import learning_curve
 
 if TYPE_CHECKING:
@@ -109,8 +111,10 @@ def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
             image, label = read_picture(picture.path), int(evidence.targets[index])
         except PictureError:  # gone since it was learned
             return None
-        heat = occlusion(lambda seen: classifier.run(seen)[0], image, label, grid=GRID)
-        return Occlusion(picture.path, picture.label, heat)
+        how = turn_to(evidence.dataset.taken, picture.taken)  # as it was learned
+        heat = occlusion(lambda seen: classifier.run(seen)[0], turn(image, how), label, grid=GRID)
+        back = heat[:: -1 if how.vertical else 1, :: -1 if how.horizontal else 1]
+        return Occlusion(picture.path, picture.label, back)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return [found for found in pool.map(one, pick_examples(evidence)) if found is not None]

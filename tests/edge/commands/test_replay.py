@@ -13,13 +13,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from edge.classifier import Classifier
-from edge.commands.replay import Replay, replay
+from edge.commands.replay import replay
 from edge.console import Group
 from edge.decider import Decision
 from edge.events import Verdict
 from edge.frame import Frame, Source
 from edge.loop import Step, make_decider, steps
 from edge.outputs import Outputs
+from edge.played import Replay
 from edge.recordings import REST, Recordings
 from edge.truth import Span, Truth
 

@@ -465,6 +465,37 @@ def test_what_fired_and_was_on_its_way_when_the_link_died_is_not_sent_late(
     assert ear.on("door") == []
 
 
+def test_a_client_left_in_the_middle_of_connecting_never_comes_back(
+    broker, wire, listen, monkeypatch
+):
+    monkeypatch.setattr(mqtt_post, "LATE", 1.0)
+    broker.start()
+    door = "[when.rock]\nmqtt = { topic = 'door', qos = 1 }"
+    outputs, wiring = wire(settings(broker.port, door))
+    post = mqtt.post(wiring.section("mqtt"), wiring)
+    wait_until(lambda: post._linked and post.waiting == 0)
+    look_up, threads = socket.getaddrinfo, set()
+
+    def slowly(*arguments, **options):
+        if threading.current_thread().name.startswith("paho"):
+            threads.add(threading.current_thread())
+            time.sleep(3)
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    broker.process.send_signal(signal.SIGSTOP)
+    outputs.apply(decision("rock"))
+    wait_until(lambda: post._client._out_messages)
+    broker.stop()
+    broker.start()
+    ear = listen(broker.port)
+    ear.until(f"{HERE}/state", state("rock", 0.9))
+    wait_until(lambda: sum(thread.is_alive() for thread in threads) == 1)
+    time.sleep(1)
+    assert ear.on("door") == []
+    assert ear.on(f"{HERE}/status").count("online") == 1
+
+
 @pytest.mark.parametrize("qos", [1, 2])
 def test_what_fired_and_lost_its_link_for_a_moment_arrives(broker, wire, listen, qos):
     broker.start()
@@ -657,6 +688,7 @@ def test_a_message_without_a_broker_says_what_to_add(tmp_path):
         ("username = 'pi'\npassword_file = 'edge.toml'", None),
         ("ca_file = 'none.pem'", "none.pem: No such file"),
         ("ca_file = 'edge.toml'", "edge.toml: "),
+        ('ca_file = "a\\u0000b"', "embedded null byte"),
     ],
 )
 def test_a_file_that_is_no_use_is_said_before_it_begins(wire, more, line):

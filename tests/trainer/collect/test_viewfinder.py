@@ -52,6 +52,7 @@ def test_a_warning_is_in_the_line():
 
 def test_away_from_a_terminal_each_warning_is_said_at_once_and_once():
     shots = [shot(0, warning=text) for text in ("", "no hand", "", "no hand", "too dark")]
+    shots[1] = shot(0, warning="no hand", countdown=2.0)
     text, _ = shown([*shots, shot(1)])
     assert [line.split("  ")[-1] for line in text.splitlines()] == [
         "no hand", "too dark", "light 47%",

@@ -187,7 +187,7 @@ def test_capture_keeps_points_and_no_picture(hands, tmp_path):
         ]
         result = CliRunner().invoke(main, [*arguments, "--data", str(data)])
         assert result.exit_code == 0, result.output
-        assert "kept the points of 3 hands of" in result.stdout
+        assert "kept the points in 3 frames of" in result.stdout
     files = [path for path in data.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".points"}
     assert all(read_points(path).found[-1] > 0.5 for path in files if "palm" in path.parts)

@@ -3,7 +3,8 @@
 HANDWAVE_MEDIAPIPE_PYTHON names a Python that has it, in an environment of its own:
 
     python3.11 -m venv /tmp/mediapipe && /tmp/mediapipe/bin/pip install mediapipe==0.10.21
-    HANDWAVE_MEDIAPIPE_PYTHON=/tmp/mediapipe/bin/python pytest tests/trainer/test_poses_mediapipe.py
+    HANDWAVE_MEDIAPIPE_PYTHON=/tmp/mediapipe/bin/python \\
+        pytest tests/trainer/features/test_poses_mediapipe.py
 """
 
 from __future__ import annotations
