@@ -198,6 +198,7 @@ class Teller(BaseStateCallback):
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
 
+    # pyinfra's own is typed as a function without self, and has these arguments.
     def operation_host_start(self, state: Any, host: PyinfraHost, op_hash: str) -> None:  # type: ignore[override]  # noqa: ARG002
         """A host begins a step."""
         self._crew.begin(host, op_hash)

@@ -119,7 +119,7 @@ def put(file: Put) -> Iterator[FileUploadCommand | StringCommand]:
     # sudo, systemd, udev, polkit and tmpfiles.d pass over names that end so.
     fresh = f"{file.path}.new"
     # pyinfra's own @ssh connector writes it into /tmp first: under a name that nobody can guess.
-    temporary = context.host.get_temp_filename(temp_directory="/tmp")  # noqa: S108
+    temporary = context.host.get_temp_filename(temp_directory="/tmp")  # noqa: S108  (as above)
     yield FileUploadCommand(BytesIO(file.content), fresh, remote_temp_filename=temporary)
     new, place = shlex.quote(fresh), shlex.quote(file.path)
     check = f"{shlex.join(file.check)} {new} && " if file.check else ""
