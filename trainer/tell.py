@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
     from trainer.recipe import Taught
 
+LOOSE = 10.0
+"""Novelty up to which a limit still keeps strangers out; taught pictures have about 1."""
+ENOUGH = 20
+"""Held-out pictures from which on such a limit is more than luck."""
 UNBOUNDED = 100_000
 """Columns that no table of ours needs."""
 WORST = 10
@@ -46,7 +50,7 @@ def say_choice(taught: Taught) -> None:
 
 
 def say_end(taught: Taught) -> None:
-    """Say why the training ended, and warn if the sessions held out went badly."""
+    """Say why the training ended, and warn if sessions held out went badly, or looked strange."""
     if taught.interrupted:
         say("stopped early; kept the best network so far")
     guessing = 1 / len(taught.described.dataset.labels)
@@ -55,6 +59,13 @@ def say_end(taught: Taught) -> None:
             f"warning: {taught.held_out.accuracy:.0%} right in sessions held out is little "
             f"(guessing: {guessing:.0%}); they look too different from the others. Record where "
             "the camera will stand, nearer, and several sessions a label"
+        )
+    limit = taught.thresholds.novelty
+    if taught.held_out is not None and len(taught.held_out.targets) >= ENOUGH and limit > LOOSE:
+        say(
+            f"warning: what was never taught will seldom be noticed as strange: that begins at "
+            f"{limit:.0f}, where a taught picture is about 1, as sessions held out look stranger "
+            "than anything. Record more of them, in other places and light"
         )
 
 

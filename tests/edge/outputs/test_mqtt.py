@@ -468,7 +468,7 @@ def test_what_fired_and_was_on_its_way_when_the_link_died_is_not_sent_late(
 def test_a_client_left_in_the_middle_of_connecting_never_comes_back(
     broker, wire, listen, monkeypatch
 ):
-    monkeypatch.setattr(mqtt_post, "LATE", 1.0)
+    monkeypatch.setattr(mqtt_post, "LATE", 2.0)
     broker.start()
     door = "[when.rock]\nmqtt = { topic = 'door', qos = 1 }"
     outputs, wiring = wire(settings(broker.port, door))
