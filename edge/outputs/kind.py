@@ -45,6 +45,8 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     lacking: ClassVar[str] = ""
     """What a person is told where there is no such table; empty: it may be left out."""
+    library: ClassVar[str] = ""
+    """The module that is imported when it is opened, if not every Pi has it."""
 
     def pins(self) -> tuple[int, ...]:
         """Return the BCM pins it takes."""
@@ -77,6 +79,9 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings that all outputs of a kind share: a table at the top of `edge.toml`."""
+
+    library: ClassVar[str] = ""
+    """As a `Kind`'s."""
 
     def check(self, folder: Path) -> None:
         """Check what types cannot, as a `Kind` does.

@@ -45,6 +45,7 @@ MAX_PASSWORD_BYTES = 1000
 class Broker(Section, frozen=True):
     """`[mqtt]`: which broker, and what this device is called there."""
 
+    library: ClassVar[str] = "paho.mqtt.enums"
     host: str
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     """0 is the usual one: 1883, or 8883 with TLS."""

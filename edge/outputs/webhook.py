@@ -43,6 +43,7 @@ class Webhook(Kind, frozen=True):
     """An HTTP request: who was seen, how surely, when, and by which device, as JSON."""
 
     short: ClassVar[str] = "url"
+    library: ClassVar[str] = "urllib3"
     url: str
     method: Literal["POST", "PUT", "GET"] = "POST"
     seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -62,6 +63,22 @@ def test_check_says_what_is_there(project):
         f"{project.parent / 'model.onnx'}: background, palm, rock (pixels features)\n"
         "golden frames: 3 of 3 agree with the trainer's\n"
         "accuracy when taught: 100.0%, measured on 36 pictures of 3 sessions not trained on\n"
+    )
+
+
+def test_check_names_a_library_that_is_not_here(project, monkeypatch):
+    text = '[mqtt]\nhost = "x"\n[when.palm]\nmqtt = "a"\nwebhook = "http://x/y"\nled = 17\n'
+    project.write_text('model = "model.onnx"\n' + text)
+    assert invoke("check", "--config", project).stderr == ""
+    here = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "urllib3" else here(name)
+    )
+    done = invoke("check", "--config", project)
+    assert done.exit_code == 0
+    assert done.stderr == (
+        f"edge: {project}: webhook needs urllib3, which is not in this Python: "
+        "here `edge run` would stop\n"
     )
 
 
