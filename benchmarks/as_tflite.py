@@ -2,8 +2,8 @@
 
 Only what `inverted_residuals` in `trainer.features.backbone` is made of: channels go last, and a
 clip to 0..6 becomes part of what comes before. One difference remains: LiteRT's resize doesn't
-average where it shrinks, so it has less to do there than onnxruntime's. `pip install ai-edge-
-litert` brings the file's schema with it; no TensorFlow is needed.
+average where it shrinks, so it has less to do there than onnxruntime's.
+`pip install ai-edge-litert` brings the file's schema with it; no TensorFlow is needed.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     import PIL.Image  # a standing device with a camera never reads files
 
     _hush_pillow()
-    if not _ends(path):
+    if not ends(path):
         raise PictureError(f"{path}: a pipe, a device or gigabytes; no picture")
     try:
         with PIL.Image.open(path, formats=FORMATS) as file:
@@ -104,7 +104,7 @@ def taken_at(path: Path) -> float | None:
 
     _hush_pillow()
     try:
-        if not _ends(path):
+        if not ends(path):
             return None
         with PIL.Image.open(path, formats=FORMATS) as file:
             text = file.getexif().get_ifd(EXIF_IFD).get(DATE_TIME_ORIGINAL)
@@ -113,7 +113,7 @@ def taken_at(path: Path) -> float | None:
         return None
 
 
-def _ends(path: Path) -> bool:
+def ends(path: Path) -> bool:
     """Return whether reading it would end soon; also of what is not there, which is said later."""
     try:
         found = path.stat()

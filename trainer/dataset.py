@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND
-from edge.pictures import MAX_BYTES, SUFFIXES, find_pictures, natural_key
+from edge.pictures import SUFFIXES, ends, find_pictures, natural_key
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
 from trainer.taken import AUTOMATIC, how_taken, most_usual
@@ -85,8 +85,7 @@ def keeps_points(path: Path) -> bool:
 def content_of(path: Path) -> bytes:
     """Return a picture file's bytes; none where it cannot be read, as reading the picture says."""
     try:
-        readable = path.is_file() and path.stat().st_size <= MAX_BYTES
-        return path.read_bytes() if readable else b""
+        return path.read_bytes() if ends(path) else b""
     except OSError:
         return b""
 

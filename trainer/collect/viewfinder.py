@@ -31,7 +31,7 @@ class Viewfinder:
         self._label, self._number = label, number
         self._console = console or Console(stderr=True)
         self._live: Live | None = None
-        self._warned: set[str] = set()
+        self._warned = {""}
         if self._console.is_interactive:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
@@ -49,7 +49,7 @@ class Viewfinder:
     def _is_news(self, shot: Shot, *, new: bool) -> bool:
         """Whether a frame gets a line away from a terminal: of a warning, its first."""
         counted = new and (shot.kept % 8 == 1 or shot.kept == self._number)
-        return counted or (bool(shot.warning) and shot.warning not in self._warned)
+        return counted or shot.warning not in self._warned
 
     def _columns(self, image: Image) -> int:
         """Return how wide a picture may be shown so that the line below it has room too."""
