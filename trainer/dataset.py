@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -90,15 +91,26 @@ def content_of(path: Path) -> bytes:
         return b""
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # said where it is read
+        return 0
+
+
 def without_copies(dataset: Dataset) -> Dataset:
     """Return the dataset without the pictures that an earlier session of a label has already.
 
     Byte for byte: a project that was imported twice, say. Of such a session held out, a network
     would have learned all.
     """
+    sizes = [(picture.label, _size(picture.path)) for picture in dataset.pictures]
+    often = Counter(sizes)  # hardly any other photographs are as large: few need reading
     first: dict[tuple[str, bytes], str] = {}
     copies = []
-    for picture in dataset.pictures:
+    for picture, size in zip(dataset.pictures, sizes, strict=True):
+        if often[size] == 1:
+            continue
         content = content_of(picture.path)
         key = picture.label, hashlib.blake2b(content, digest_size=20).digest()
         if content and first.setdefault(key, picture.session) != picture.session:

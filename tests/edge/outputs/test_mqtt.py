@@ -439,6 +439,13 @@ def test_what_fired_too_long_ago_is_not_sent(broker, wire, listen, monkeypatch):
     assert ear.on("bell") == []
 
 
+def fire_as_the_link_dies(broker, outputs, post):
+    broker.process.send_signal(signal.SIGSTOP)  # it takes bytes, and acknowledges nothing
+    outputs.apply(decision("rock"))
+    wait_until(lambda: post._client._out_messages)
+    broker.stop()
+
+
 def test_what_fired_and_was_on_its_way_when_the_link_died_is_not_sent_late(
     broker, wire, listen, monkeypatch
 ):
@@ -452,10 +459,7 @@ def test_what_fired_and_was_on_its_way_when_the_link_died_is_not_sent_late(
     )
     post = mqtt.post(wiring.section("mqtt"), wiring)
     wait_until(lambda: post._linked and post.waiting == 0)
-    broker.process.send_signal(signal.SIGSTOP)  # it takes bytes, and acknowledges nothing
-    outputs.apply(decision("rock"))
-    wait_until(lambda: post._client._out_messages)
-    broker.stop()
+    fire_as_the_link_dies(broker, outputs, post)
     time.sleep(2.5)
     broker.start()
     ear = listen(broker.port)
@@ -483,10 +487,7 @@ def test_a_client_left_in_the_middle_of_connecting_never_comes_back(
         return look_up(*arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
-    broker.process.send_signal(signal.SIGSTOP)
-    outputs.apply(decision("rock"))
-    wait_until(lambda: post._client._out_messages)
-    broker.stop()
+    fire_as_the_link_dies(broker, outputs, post)
     broker.start()
     ear = listen(broker.port)
     ear.until(f"{HERE}/state", state("rock", 0.9))
@@ -504,10 +505,7 @@ def test_what_fired_and_lost_its_link_for_a_moment_arrives(broker, wire, listen,
     )
     post = mqtt.post(wiring.section("mqtt"), wiring)
     wait_until(lambda: post._linked and post.waiting == 0)
-    broker.process.send_signal(signal.SIGSTOP)
-    outputs.apply(decision("rock"))
-    wait_until(lambda: post._client._out_messages)
-    broker.stop()
+    fire_as_the_link_dies(broker, outputs, post)
     broker.start()
     ear = listen(broker.port)
     ear.until("door", "ON")
