@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 import msgspec
@@ -84,15 +85,35 @@ def _try(config: Config, one: tuple[str, str, Kind], pins: PinKind, seconds: flo
         when={label: {name: [output]}},
         sections={key: it for key, it in config.sections.items() if key == name},
     )
+    errors = Errors()
     try:
-        with Wiring(alone, pins) as wiring, Outputs(wiring.when, wiring.observers) as outputs:
+        with errors, Wiring(alone, pins) as wired, Outputs(wired.when, wired.observers) as outputs:
             outputs.apply(_decision(label))
             time.sleep(seconds)
             outputs.apply(_decision(None))
-            return not outputs.failures
     except HandwaveError as problem:  # the others still want trying
         complain(OutputError(f"{where}: {problem}", picture=problem.picture))
         return False
+    return not errors.count
+
+
+class Errors(logging.Handler):
+    """Counts what outputs say that they did not do, also in threads, while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.count = 0
+
+    def emit(self, _record: logging.LogRecord) -> None:
+        """Count one."""
+        self.count += 1
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 def _decision(label: str | None) -> Decision:

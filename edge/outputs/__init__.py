@@ -2,6 +2,9 @@
 
 `apply` switches outputs and knows nothing of pins; `kind` is what a line of `edge.toml` may say,
 and where others add their own; the other modules are the kinds themselves, by what they drive.
+
+Much happens later, in threads: an output that did not do what it was told says so in the log, as an
+error. A warning there is advice.
 """
 
 from edge.outputs.apply import Output, Outputs, Switch

@@ -126,7 +126,7 @@ class Outputs:
             self.failures += 1
             what = "an output" if label is None else f"output of '{label}'"
             why = str(problem) or type(problem).__name__
-            log.warning("%s failed: %s", what, why, exc_info=log.isEnabledFor(logging.DEBUG))
+            log.error("%s failed: %s", what, why, exc_info=log.isEnabledFor(logging.DEBUG))
             return False
         return True
 

@@ -72,7 +72,7 @@ class Command(Kind, frozen=True):
         """
         started = Started(self, wiring.folder)
         if shutil.which(self.run[0], path=started.environment["PATH"]) is None:
-            log.warning("command: there is no program '%s' here; install it", self.run[0])
+            log.error("command: there is no program '%s' here; install it", self.run[0])
         return started
 
 
@@ -97,7 +97,7 @@ class Started:
     def fire(self, decision: Decision) -> None:
         """Start it, unless it is still running; returns at once."""
         if self._running:
-            log.warning("command: '%s' is still running; not started again", self._settings.run[0])
+            log.error("command: '%s' is still running; not started again", self._settings.run[0])
             return
         self._running = True
         about = {
@@ -122,11 +122,11 @@ class Started:
                 cwd=self._folder,
             )
             if ended.late:
-                log.warning("command: '%s' took more than %g s and was ended", name, seconds)
+                log.error("command: '%s' took more than %g s and was ended", name, seconds)
             elif not ended.well:
-                log.warning("command: '%s': %s", name, ended)
+                log.error("command: '%s': %s", name, ended)
         except OSError as problem:
-            log.warning("command: '%s' cannot be started: %s", name, problem.strerror)
+            log.error("command: '%s' cannot be started: %s", name, problem.strerror)
         finally:
             self._running = False
 

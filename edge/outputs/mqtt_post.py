@@ -101,6 +101,8 @@ class Post:
             self._deadline = time.monotonic() + timeout
             self._news.notify_all()
         self._thread.join(2 * timeout)
+        if self.waiting and self._said is None:
+            log.error("mqtt: no answer from %s yet; nothing was told", self._where)
         self._over, linked = True, self._linked
         self._client.disconnect()
         # paho's thread ends by itself. It is not joined: looking up a name may keep it for long.
@@ -221,5 +223,5 @@ class Post:
     def _say(self, text: str) -> None:
         """Log what is wrong, once: a device that stands alone tries for days."""
         if text != self._said and not self._closing:
-            log.warning("mqtt: %s", text)
+            log.error("mqtt: %s", text)
         self._said = text

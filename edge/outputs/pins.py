@@ -353,7 +353,7 @@ class _Player:
                 if not repeat:
                     return
         except Exception as problem:  # nobody else would hear of it
-            log.warning("tone: %s", problem, exc_info=log.isEnabledFor(logging.DEBUG))
+            log.error("tone: %s", problem, exc_info=log.isEnabledFor(logging.DEBUG))
         finally:
             self._buzzer.stop()
 

@@ -70,7 +70,7 @@ class Once:
     def trouble(self, text: str) -> None:
         """Say what is wrong, unless that was the last thing said."""
         if text != self._last:
-            log.warning("%s", text)
+            log.error("%s", text)
         self._last = text
 
     def over(self) -> None:

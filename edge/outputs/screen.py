@@ -171,7 +171,7 @@ class Screen:
         except PainterError as problem:
             self._painter.close()
             self._painter = None
-            if not self._worker.stopping.is_set():
+            if what == "start" or not self._worker.stopping.is_set():
                 self._once.trouble(f"picture: {problem}")
             return False
         if trouble:
@@ -226,7 +226,7 @@ class Painter:
                     return answer
             elif time.monotonic() > until:
                 raise PainterError(f"the screen did nothing for {PATIENCE:g} s")
-        raise PainterError("stopped")
+        raise PainterError("the screen was not ready yet when it had to stop")
 
     def close(self) -> None:
         """End it, which gives the screen back; waits a moment at most."""

@@ -114,9 +114,9 @@ class Shot:
             # Never later than the end: a server may ask for a day of peace.
             left = max(until - time.monotonic(), 0)
             if self._worker.stopping.wait(min(max(pause, asked), left)):
-                return
+                break
             pause = min(2 * pause, LONGEST_PAUSE)
-        log.warning("webhook: %s: %s; gave up after %d tries", self._site, trouble, tries)
+        log.error("webhook: %s: %s; gave up after %d tries", self._site, trouble, tries)
 
     def _try(self, body: bytes) -> tuple[bool, str, float | None]:
         """Send it once.

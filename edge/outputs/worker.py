@@ -50,6 +50,8 @@ class Worker:
         self.stopping.set()
         self._jobs.put(None)
         self._thread.join(timeout)
+        if self._thread.is_alive():
+            log.error("%s: was not done yet when it had to stop", self.name)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None and not self.stopping.is_set():
@@ -57,4 +59,4 @@ class Worker:
                 job()
             except Exception as problem:  # a worker outlives a job
                 why = str(problem) or type(problem).__name__
-                log.warning("%s: %s", self.name, why, exc_info=log.isEnabledFor(logging.DEBUG))
+                log.error("%s: %s", self.name, why, exc_info=log.isEnabledFor(logging.DEBUG))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import gpiozero
@@ -123,6 +125,42 @@ def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, whe
     assert "[when.palm] broken: no pins" in done.out
     assert done.out.splitlines()[-1] == "1 of 2 outputs did as they were told; all are off"
     assert done.seen[-1] == {17}
+
+
+@pytest.mark.parametrize(
+    ("toml", "line"),
+    [
+        ('webhook = "http://127.0.0.1:9/"', "webhook: http://127.0.0.1:9: Connection refused"),
+        ('mqtt = "a/b"\n[mqtt]\nhost = "127.0.0.1"\nport = 9', "mqtt: cannot reach 127.0.0.1:9"),
+        ('command = ["false"]', "command: 'false': exit code 1"),
+        ('command = ["no-such-program"]', "command: there is no program 'no-such-program' here"),
+    ],
+)
+def test_what_fails_in_a_thread_of_its_own_did_not_do_as_it_was_told(
+    wiggle, monkeypatch, toml, line
+):
+    monkeypatch.setattr(module.time, "sleep", threading.Event().wait)
+    done = wiggle("--seconds", "0.3", text=f"[when.rock]\n{toml}\n")
+    assert done.code == 1
+    assert done.err[0].startswith(f"edge: {line}")
+    assert done.out.splitlines()[-1] == "0 of 1 outputs did as they were told; all are off"
+
+
+class Advising(Kind, frozen=True):
+    """One that has something to say, and works."""
+
+    short = "what"
+    what: str
+
+    def open(self, _wiring):
+        logging.getLogger("edge.outputs.pins").warning("%s", self.what)
+        return lambda: None
+
+
+def test_advice_in_the_log_is_no_failure(wiggle, monkeypatch):
+    monkeypatch.setattr(kinds, "built_in", lambda: {"advising": Advising})
+    done = wiggle(text='[when.rock]\nadvising = "it may tremble"\n')
+    assert (done.code, done.err) == (0, ["edge: it may tremble"])
 
 
 def test_ctrl_c_ends_it_with_everything_off(tmp_path):
