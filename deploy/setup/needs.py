@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
 from deploy.setup.survey import upstream
+from edge.outputs.sound import PACKAGES
 
 if TYPE_CHECKING:
     from deploy.setup.survey import Survey
@@ -28,12 +28,10 @@ FALLBACK = {
 }
 """What PyPI's modules need of apt, where apt has none of them: plain Debian. Bookworm's has no
 python3-libcamera: a webcam serves there, and pins."""
-SOUND = {".wav": ("alsa-utils",), ".mp3": ("mpg123",)}
-SPEECH = ("espeak-ng", "alsa-utils")
 SCREEN = ("python3-pygame", "python3-pil", "libegl1", "libgles2")
 ALL = (
     *BASE, *HARDWARE, *CAMERA, *FALLBACK["picamera2"], *FALLBACK["lgpio"],
-    *SPEECH, "mpg123", *SCREEN, "polkitd",
+    *PACKAGES.values(), *SCREEN, "polkitd",
 )  # fmt: skip
 """Every package that some edge.toml may need: what a survey asks about."""
 SHUTDOWN = "polkitd"
@@ -71,10 +69,9 @@ def needs(config: Config | None, survey: Survey) -> Needs:
     button = config.button if config else None
     shutdown = button is not None and "shutdown" in {button.press, button.hold}
     wanted = [*BASE, *HARDWARE, *(CAMERA if camera else ())]
-    for name, output in kinds:
-        if name == "sound":
-            wanted += SOUND[PurePath(getattr(output, "file", "")).suffix.lower()]
-    wanted += [*(SPEECH if "say" in names else ()), *(SCREEN if "picture" in names else ())]
+    programs = [program for _, output in kinds for program in output.programs()]
+    wanted += [PACKAGES[program] for program in programs if program in PACKAGES]
+    wanted += SCREEN if "picture" in names else ()
     wanted += [SHUTDOWN] if shutdown else []
     extras = {"mqtt", "webhook"} & {*names, *(config.sections if config else ())}
     pip = [*required(), *required(*extras)] if extras else required()

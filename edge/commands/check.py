@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edge.commands.options import config_option
 from edge.commands.run import open_project
-from edge.config import read_config
+from edge.config import KINDS, read_config
 from edge.console import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge.config import Config
 
 
@@ -28,28 +32,46 @@ def check(config_path: str) -> None:
     accuracy = card.training.accuracy
     figure = "unknown" if accuracy is None else f"{accuracy:.1%}"
     click.echo(f"accuracy when taught: {figure}, measured on {card.training.measured_on}")
-    for word, library in _lacking(config):
-        click.echo(
-            f"edge: {config.path}: {word} needs {library}, which is not in this Python: "
-            "here `edge run` would stop",
-            err=True,
-        )
+    for lacking in (*_libraries(config), *_programs(config), *_source(config)):
+        click.echo(f"edge: {config.path}: {lacking}", err=True)
 
 
-def _lacking(config: Config) -> list[tuple[str, str]]:
-    """Return what needs a library that is not here, and which; on a Pi, it may be."""
+def _libraries(config: Config) -> Iterator[str]:
+    """Yield what needs a library that is not here; on a Pi, it may be."""
     outputs = {name: output.library for _, name, output in config.outputs()}
     sections = {f"[{name}]": section.library for name, section in config.sections.items()}
     wanted = {word: library for word, library in (outputs | sections).items() if library}
-    return [
-        (word, library.partition(".")[0])
-        for word, library in wanted.items()
-        if not _is_here(library)
-    ]
+    for word, library in wanted.items():
+        if not _is_here(library):
+            yield (
+                f"{word} needs {library.partition('.')[0]}, which is not in this Python: "
+                "here `edge run` would stop"
+            )
+
+
+def _programs(config: Config) -> Iterator[str]:
+    """Yield what would start a program that is not here."""
+    from edge.outputs.sound import PACKAGES  # `edge run`, too, loads this file
+
+    for label, name, output in config.outputs():
+        for program in output.programs():
+            if shutil.which(program) is None:
+                hint = f" (sudo apt install {PACKAGES[program]})" if program in PACKAGES else ""
+                yield (
+                    f"[when.{label}] {name} needs the program '{program}', which is not here{hint}:"
+                    " it would do nothing"
+                )
+
+
+def _source(config: Config) -> Iterator[str]:
+    """Yield that the folder or film to watch is not here."""
+    source = config.source
+    if source and source.partition(":")[0] not in KINDS and not Path(source).exists():
+        yield f"source: there is no '{source}' here: `edge run` would stop"
 
 
 def _is_here(library: str) -> bool:
-    from importlib.util import find_spec  # `edge run`, too, loads this file
+    from importlib.util import find_spec  # slow to load, and hardly ever wanted
 
     try:
         return find_spec(library) is not None

@@ -65,6 +65,9 @@ class Command(Kind, frozen=True):
             if is_beside(word) and _is_file(folder / word)
         )
 
+    def programs(self) -> tuple[str, ...]:
+        return (self.run[0],)
+
     def open(self, wiring: Wiring) -> Output:
         """Return what starts it; a program that is not here is said now, not refused.
 

@@ -66,6 +66,10 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """Return the files it names, relative to `edge.toml`'s folder: a push takes them along."""
         return ()
 
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs it starts, of those that not every Pi has."""
+        return ()
+
     def open(self, wiring: Wiring) -> Output:
         """Take the hardware; return a switch, which follows its label, or what fires once.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PLAYERS = {".wav": "aplay", ".mp3": "mpg123"}
 """What plays a file, by its ending."""
 PACKAGES = {"aplay": "alsa-utils", "mpg123": "mpg123", "espeak-ng": "espeak-ng"}
-"""Where to get each program."""
+"""Apt's package of each program."""
 LONGEST_TEXT = 500
 SPEAK_WITHIN = 30.0
 """Seconds in which a text must have become speech."""
@@ -60,6 +60,9 @@ class Sound(Kind, frozen=True):
 
     def files(self, folder: Path) -> tuple[str, ...]:
         return (self.file,)
+
+    def programs(self) -> tuple[str, ...]:
+        return (PLAYERS[suffix(self.file, PLAYERS)],)
 
     def open(self, wiring: Wiring) -> Output:
         return Recording(self.file, find_beside(wiring.folder, self.file), _speaker(wiring))
@@ -94,6 +97,9 @@ class Say(Kind, frozen=True):
             raise ValueError(
                 f"voice: '{self.voice}' is none; espeak-ng --voices lists them, such as en or de"
             )
+
+    def programs(self) -> tuple[str, ...]:
+        return ("espeak-ng", "aplay")
 
     def open(self, wiring: Wiring) -> Output:
         section = wiring.section("say")

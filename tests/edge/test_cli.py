@@ -82,6 +82,28 @@ def test_check_names_a_library_that_is_not_here(project, monkeypatch):
     )
 
 
+def test_check_names_a_program_and_a_source_that_are_not_here(project, monkeypatch, tmp_path):
+    text = (
+        '[when.palm]\nsay = "Hi"\ncommand = ["sh", "-c", "true"]\n[when.rock]\ncommand = ["x-y"]\n'
+    )
+    project.write_text(f'model = "model.onnx"\nsource = "./film.mp4"\n{text}')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in ("sh", "aplay"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.touch(mode=0o755)
+    done = invoke("check", "--config", project)
+    assert done.exit_code == 0
+    assert [line.partition("edge.toml: ")[2] for line in done.stderr.splitlines()] == [
+        "[when.palm] say needs the program 'espeak-ng', which is not here (sudo apt install"
+        + " espeak-ng): it would do nothing",
+        "[when.rock] command needs the program 'x-y', which is not here: it would do nothing",
+        "source: there is no './film.mp4' here: `edge run` would stop",
+    ]
+    (project.parent / "film.mp4").touch()
+    assert "film.mp4" not in invoke("check", "--config", project).stderr
+
+
 def test_an_edge_toml_that_does_nothing_is_told_what_to_write(project):
     project.write_text('model = "model.onnx"\n[when.palm]\n')
     done = invoke("check", "--config", project)
