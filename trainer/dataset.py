@@ -13,7 +13,7 @@ from edge.pictures import SUFFIXES, ends, find_pictures, natural_key
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
 from trainer.taken import AUTOMATIC, how_taken, most_usual
-from trainer.words import count
+from trainer.words import count, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +27,8 @@ OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".c
 """Pictures, too, but not ones that are read here."""
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
 """What people call the folder of the scene without a gesture."""
+PARTS = {"data", "test", "testing", "train", "training", "val", "valid", "validation"}
+"""What people call the folders into which they have divided a data set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,9 @@ def read_dataset(root: Path) -> Dataset:
         raise DataError(f"{root}: pictures, but no classes; give the folder above them")
     if not folders:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
+    if all(folder.name.casefold() in PARTS for folder in folders):
+        which = next((f for f in folders if f.name.casefold().startswith("train")), folders[0])
+        raise DataError(f"{root}: holds folders of gestures, each for itself; give one: {which}")
     notes: list[str] = []
     pictures = [picture for folder in folders for picture in _read_label(folder, notes)]
     taken = how_taken([picture.path for picture in pictures], root)
@@ -156,12 +161,16 @@ def check_teachable(dataset: Dataset) -> None:
         DataError: fewer than two classes, or a class without a picture that can be read.
     """
     labels = dataset.labels
+    if not labels:
+        raise DataError(f"{dataset.root}: no picture could be read")
     if len(labels) < 2:
+        first = dataset.pictures[0].path.relative_to(dataset.root)
+        only = dataset.root / first.parts[0]  # as the disk spells it
+        inner = [path.name for path in sorted(only.iterdir()) if path.is_dir()]
         raise DataError(
             f"{dataset.root}: only one class, '{labels[0]}'; a network needs two or more to tell "
             "apart, such as a folder 'background' with pictures of the empty scene"
-            if labels
-            else f"{dataset.root}: no picture could be read"
+            + (f"; if {names(inner)} are your gestures, give {only}" if len(inner) > 1 else "")
         )
 
 

@@ -44,6 +44,7 @@ def off(*, config_path: str, pins: PinKind) -> None:
         complain(OutputError(line))
     if not wrong:
         none = "there are no pins" if well else "no pin can be read out of it"
-        click.echo(f"off: {', '.join(f'GPIO{pin}' for pin in levels) or none}")
+        mock = " (mock pins)" if levels and pins == "mock" else ""
+        click.echo(f"off: {', '.join(f'GPIO{pin}' for pin in levels) or none}{mock}")
     if wrong or not well:
         sys.exit(1)

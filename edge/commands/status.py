@@ -70,17 +70,22 @@ def status(*, path: str, unit: str, as_json: bool, again: bool) -> None:
             time.sleep(1)
 
 
-def read_word(path: Path, *, now: float | None = None) -> Word:
+def read_word(path: Path, unit: Unit | None = None, *, now: float | None = None) -> Word:
     """Read the status file of a service on this machine.
 
     Args:
         path: the file.
+        unit: what systemd says of the service.
         now: this machine's monotonic clock; None looks at it.
 
     Raises:
         HandwaveError: there is none, or it is no status file.
     """
-    missing = "the service is not running; start it with: sudo systemctl start handwave"
+    missing = (
+        "the service is not running; start it with: sudo systemctl start handwave"
+        if unit
+        else "no handwave service runs on this machine; how a Pi's does: deploy status HOST"
+    )
     content = read_bounded(path, MAX_BYTES, what="status", missing=missing, error=HandwaveError)
     try:
         report = msgspec.json.decode(content, type=Report)
@@ -121,7 +126,7 @@ def _tell_json(path: Path, unit: str) -> None:
     found = ask_systemd(unit)
     word, problem = None, None
     try:
-        word = read_word(path)
+        word = read_word(path, found)
         problem = None if word.fresh else _silent(word)
     except HandwaveError as error:
         problem = str(error)
@@ -143,7 +148,7 @@ def _tell(path: Path, unit: str) -> None:
     if found is not None:
         again = f", started again {_times(found.restarts)}" if found.restarts else ""
         click.echo(f"{'service':<9} {found.state}{again}")
-    word = read_word(path)
+    word = read_word(path, found)
     for name, text in describe(word.report):
         click.echo(f"{name:<9} {printable(text)}")
     if not word.fresh:

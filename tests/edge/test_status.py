@@ -364,12 +364,20 @@ def test_a_program_is_told_in_one_object(run):
     assert said["restarts"] is said["unit"] is None
 
 
-def test_a_service_that_does_not_run_is_said_to_and_how_to_start_it(run):
+def test_a_service_that_does_not_run_is_said_to_and_how_to_start_it(run, monkeypatch):
+    monkeypatch.setattr(status_command, "ask_systemd", lambda _: Unit("inactive (dead)", 0))
     done = run()
     assert done.exit_code == 1
-    assert done.stdout == ""
+    assert done.stdout == "service   inactive (dead)\n"
     assert "the service is not running; start it with" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_where_no_service_is_set_up_it_says_how_to_ask_a_pi(run, monkeypatch):
+    monkeypatch.setattr(status_command, "ask_systemd", lambda _: None)
+    done = run()
+    assert done.exit_code == 1
+    assert "no handwave service runs on this machine; how a Pi's does: deploy status" in done.stderr
 
 
 def test_a_program_is_told_so_too(run):
@@ -377,7 +385,7 @@ def test_a_program_is_told_so_too(run):
     assert done.exit_code == 1
     said = json.loads(done.stdout)
     assert said["running"] is False
-    assert "not running" in said["problem"]
+    assert "no handwave service runs" in said["problem"]
 
 
 def test_a_service_that_fell_silent_is_said_to_have(alive, run, tmp_path):
@@ -423,7 +431,7 @@ def test_a_word_is_as_old_as_the_clock_says(tmp_path):
     written = json.loads(path.read_text())["written"]
     assert read_word(path, now=written + 12.34).age == 12.3
     assert read_word(path, now=written - 5).age == 0  # never from the future
-    with pytest.raises(HandwaveError, match="not running"):
+    with pytest.raises(HandwaveError, match="no handwave service"):
         read_word(tmp_path / "other.json")
 
 

@@ -502,6 +502,11 @@ def test_a_picture_that_cannot_be_read_is_one_line(model, data, tmp_path, how):
     assert [row["picture"] for row in json.loads(done.stdout)] == [str(good)]
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_model_named_last_is_wrong_usage_that_says_the_order(command):
+    assert "photo.jpg: the model comes first" in error(run(command, "photo.jpg", "m.onnx"), code=2)
+
+
 def test_predict_without_a_picture_is_wrong_usage(model):
     error(run("predict", model), code=2)
 

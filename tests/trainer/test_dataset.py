@@ -212,6 +212,20 @@ def test_one_class_cannot_be_taught_and_none_neither(tmp_path):
         check_teachable(Dataset(tmp_path, []))
 
 
+def test_gestures_one_folder_too_deep_are_said_to_be(tmp_path):
+    touch(tmp_path, "all/rock/1.jpg", "all/palm/1.jpg")
+    with pytest.raises(DataError, match=f"if palm and rock are your gestures, give {tmp_path}/all"):
+        check_teachable(read_dataset(tmp_path))
+
+
+def test_a_divided_data_set_is_not_taught_as_if_its_parts_were_gestures(tmp_path):
+    touch(tmp_path, "Train/rock/1.jpg", "Train/palm/1.jpg", "test/rock/1.jpg", "test/palm/1.jpg")
+    with pytest.raises(DataError, match=f"holds folders of gestures.*give one: {tmp_path}/Train"):
+        read_dataset(tmp_path)
+    touch(tmp_path, "rock/1.jpg")
+    assert read_dataset(tmp_path).labels == ["rock", "test", "Train"]
+
+
 def test_a_label_that_is_no_text_is_refused_before_any_work(tmp_path):
     """A folder's name of stray bytes cannot be written into the card."""
     touch(tmp_path, "rock/s/1.jpg", "pap\udcff/s/1.jpg")

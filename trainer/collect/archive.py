@@ -67,6 +67,8 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.is_dir():
+            raise DataError(f"{path}: no archive but a folder; teach from it: trainer train {path}")
         try:
             file = _Bounded(path)
         except OSError as problem:

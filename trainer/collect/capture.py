@@ -7,6 +7,7 @@ import time
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,14 +16,15 @@ import PIL.Image
 
 from edge.card import BACKGROUND
 from edge.errors import SourceError
-from edge.sources import default_source, open_source
+from edge.pictures import find_pictures
+from edge.sources import Folder, default_source, open_source
 from trainer.dataset import POINTS
 from trainer.errors import DataError
 from trainer.taken import AUTOMATIC, note
+from trainer.words import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
     import edge.card
     from edge.frame import Image, Source
@@ -124,7 +126,22 @@ def open_for_capture(
         sessions = sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
         # Without a seed another person and room each time.
         return Virtual(seed=int(seed or 1 + sessions), labels=[label])
-    return open_source(name)
+    source = open_source(name)
+    if isinstance(source, Folder):
+        _check_is_one(name, label)
+    return source
+
+
+def _check_is_one(name: str, label: str) -> None:
+    """Refuse a folder of folders: most often they are other labels' or sessions'."""
+    folder = Path(name)
+    found = {path.relative_to(folder).parts[0] for path in find_pictures(folder)}
+    inner = sorted(part for part in found if (folder / part).is_dir())
+    if len(inner) > 1:
+        raise SourceError(
+            f"{name}: all of {names(inner)} would become one session of '{label}'; give one of "
+            f"them, such as {folder / inner[0]}"
+        )
 
 
 def _set_camera(name: str, kind: str, taken: edge.card.Camera) -> Source:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edge.console import Command
-from trainer.commands.shared import json_option, measure
+from trainer.commands.shared import check_order, json_option, measure
 from trainer.tell import accuracy_line, print_evaluation, say
 
 
@@ -20,6 +20,7 @@ from trainer.tell import accuracy_line, print_evaluation, say
 @json_option
 def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
     """Measure a model on DATA/<label>/...: accuracy, precision, recall, confusion."""
+    check_order(model, [data])
     from edge.classifier import Classifier
     from trainer.dataset import read_dataset
 

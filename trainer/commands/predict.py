@@ -10,7 +10,7 @@ import click
 
 from edge.console import Command, complain
 from edge.errors import PictureError
-from trainer.commands.shared import json_option
+from trainer.commands.shared import check_order, json_option
 
 
 @click.command("predict", cls=Command, epilog="Example: trainer predict model.onnx photo.jpg")
@@ -19,6 +19,7 @@ from trainer.commands.shared import json_option
 @json_option
 def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     """Say what each PICTURE shows."""
+    check_order(model, pictures)
     from edge.classifier import Classifier
     from trainer.evaluate import predict as predict_file
 

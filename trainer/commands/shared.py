@@ -29,6 +29,16 @@ data_option = click.option(
 )  # fmt: skip
 
 
+def check_order(model: Path, others: Iterable[Path]) -> None:
+    """Refuse a model that is named last.
+
+    Raises:
+        click.UsageError: what stands in its place is none, and a model follows.
+    """
+    if model.suffix.lower() != ".onnx" and any(one.suffix.lower() == ".onnx" for one in others):
+        raise click.UsageError(f"{model}: the model comes first, and then what to show it")
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Let SIGTERM end a training as Ctrl-C does, also where a script's `&` had Ctrl-C ignored."""

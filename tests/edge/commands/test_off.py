@@ -45,7 +45,7 @@ def test_every_pin_goes_to_the_level_at_which_it_is_off(off):
     )
     assert (code, err) == (0, "")
     assert levels == {17: 0, 5: 1, 20: 0, 21: 0, 26: 0, 6: 1, 13: 1, 19: 1}
-    assert out == "off: GPIO17, GPIO5, GPIO20, GPIO21, GPIO26, GPIO6, GPIO13, GPIO19\n"
+    assert out == "off: GPIO17, GPIO5, GPIO20, GPIO21, GPIO26, GPIO6, GPIO13, GPIO19 (mock pins)\n"
 
 
 def test_nothing_named_is_nothing_to_do(off):

@@ -373,3 +373,10 @@ def test_brightness_is_a_share(folder):
         Camera(image=np.full((9, 9, 3), 51, np.uint8), rate=1, seconds=1), folder, countdown=0
     )
     assert shot.brightness == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_folder_of_other_labels_is_not_recorded_as_one(tmp_path, make_data):
+    data = make_data(sessions=1, pictures=1)
+    with pytest.raises(SourceError, match=r"would become one session of 'rock'; give one.*background"):
+        open_for_capture(str(data), "rock", tmp_path)
+    open_for_capture(str(data / "palm"), "rock", tmp_path).close()

@@ -466,7 +466,7 @@ def test_a_label_that_is_a_file_is_one_line(tmp_path, data, refused):
 
 def test_no_archive_at_all(tmp_path, refused):
     assert "No such file" in refused(tmp_path / "none.tm")
-    assert "cannot be read" in refused(tmp_path)
+    assert f"no archive but a folder; teach from it: trainer train {tmp_path}" in refused(tmp_path)
     (tmp_path / "text.zip").write_text("hello")
     assert "not a zip archive" in refused(tmp_path / "text.zip")
     assert "no pictures in it" in refused(pack(tmp_path / "empty.zip", {}))
