@@ -377,6 +377,6 @@ def test_brightness_is_a_share(folder):
 
 def test_a_folder_of_other_labels_is_not_recorded_as_one(tmp_path, make_data):
     data = make_data(sessions=1, pictures=1)
-    with pytest.raises(SourceError, match=r"would become one session of 'rock'; give one.*background"):
+    with pytest.raises(SourceError, match=r"one session of 'rock'; give one.*background"):
         open_for_capture(str(data), "rock", tmp_path)
     open_for_capture(str(data / "palm"), "rock", tmp_path).close()
