@@ -37,6 +37,8 @@ class Replay:
     frames: int = 0
     troubles: Counter[str] = field(default_factory=Counter)
     """Frames in which nothing could be seen, by what was wrong."""
+    names: dict[float, str] = field(default_factory=dict)
+    """What the frames are called at which a gesture began, or a decision, by their times."""
     _seconds: float = 0.0
     _last: float | None = None
     _lasts: float = 0.0
@@ -65,7 +67,10 @@ class Replay:
         if step.trouble:
             self.troubles[step.trouble] += 1
         truth, since = self.truth.of(step.frame)
+        shown = self.events.shown
         verdict = self.events.update(now, truth, decision.label, since=since)
+        if step.frame.name and (decision.changed or self.events.shown > shown):
+            self.names[now] = step.frame.name
         if self._open:
             self.decisions[-1].until = now if self._last is None else self._last + self._lasts
         if decision.changed:

@@ -110,7 +110,9 @@ def run_demo(
 
     config = _write_config(card, folder)
     console.print(f"[bold]run[/]     edge run --config {escape(str(config))} --pins mock")
-    console.print(f"        on {stage.about}\n")
+    console.print(f"        on {stage.about}")
+    console.print("        a frame a second, and each at which a lamp (●) changes: these follow")
+    console.print("        what is decided, a moment later than what a single frame looks like\n")
     with Show(console, card.labels) as show:
         for line in _edge_run(config, stage):
             show.frame(line)

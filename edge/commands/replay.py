@@ -18,7 +18,7 @@ import click
 from edge.classifier import Classifier
 from edge.config import Decide, read_config
 from edge.console import Command
-from edge.errors import SourceError, did_you_mean
+from edge.errors import SourceError, did_you_mean, printable
 from edge.events import SOON, Events, Verdict, at_most
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
@@ -121,6 +121,7 @@ def _as_json(played: Replay, decider: Decider, model: str, source: str) -> dict[
                 "label": one.label,
                 "until": round(one.until, 3),
                 "verdict": one.verdict and one.verdict.value,
+                "name": played.names.get(one.time),
             }
             for one in played.decisions
         ],
@@ -133,7 +134,11 @@ def _as_json(played: Replay, decider: Decider, model: str, source: str) -> dict[
         "false_per_hour_at_most": _per_hour(at_most(events.false), played.seconds),
         "labels": {label: _figures(events.of(label)) for label in _labels(events)},
         "missed_gestures": [
-            {"time": round(one.start, 3), "label": one.label}
+            {
+                "time": round(one.start, 3),
+                "label": one.label,
+                "name": played.names.get(one.start),
+            }
             for one in events.gestures
             if one.delay is None
         ],
@@ -194,7 +199,8 @@ def _went_wrong(played: Replay) -> Iterator[str]:
         if one.verdict in {Verdict.FALSE, Verdict.REPEATED}
     ]
     for time, line in sorted(lines):
-        yield f"{time:10.2f} s  {line}"
+        name = played.names.get(time)
+        yield f"{time:10.2f} s  {line}" + (f"  ({printable(name)})" if name else "")
     if lines:
         yield ""
 

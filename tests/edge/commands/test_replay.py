@@ -78,6 +78,7 @@ def test_labelled_sessions_are_gestures_and_their_labels_are_the_truth(taught, c
     assert got["false_per_hour"] == 0
     assert got["false_per_hour_at_most"] == pytest.approx(3600 * 3.0 / 7.5, rel=0.01)
     assert got["labels"]["rock"]["shown"] == 1
+    assert [one["name"].split("/")[0] for one in got["decisions"]] == ["palm", "rock"]
     assert got["missed_gestures"] == []
 
 
@@ -151,7 +152,7 @@ def test_for_people_each_miss_and_each_false_trigger_has_its_time(taught, film, 
     path = tmp_path / "truth.csv"
     path.write_text("start,end,label\n1.25,2.5,palm\n2.5,2.75,palm\n9,9.5,palm\n")
     done = invoke(taught.path, film, "--truth", path)
-    assert "      1.25 s  palm missed, shown for 1.25 s\n" in done.stdout
+    assert "      1.25 s  palm missed, shown for 1.25 s  (10.png)\n" in done.stdout
     assert "s  rock false, decided for 1." in done.stdout
     assert "1 lines of the truth lie where there is no frame" in done.stderr
 
