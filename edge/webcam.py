@@ -49,7 +49,7 @@ def open_capture(what: str | int, problem: str) -> Any:
         import cv2  # large, and not on the Pi
     except ImportError:
         raise SourceError(
-            "OpenCV is missing; pip install 'handwave[laptop]', or on a Pi: "
+            "OpenCV is missing; pip install opencv-python-headless, or on a Pi: "
             "sudo apt install python3-opencv"
         ) from None
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

