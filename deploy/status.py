@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from deploy.ssh import Host
+from deploy.target import USER
 from edge.commands.status import STALE, in_words
 from edge.errors import HandwaveError, printable
 from edge.status import HOT, WATCHING, Spread
@@ -276,7 +277,7 @@ def believe(answer: Answer, target: Target) -> tuple[Word | None, str]:
         if answer.status_problem == "Permission denied":
             return None, (
                 f"{answer.user} may not read {path} (log in anew if setup has just put "
-                f"{answer.user} into the group {target.name}, else run: deploy setup)"
+                f"{answer.user} into the group {USER}, else run: deploy setup)"
             )
         return None, f"says nothing of itself ({path}: {answer.status_problem})"
     try:

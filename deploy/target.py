@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from deploy.errors import DeployError
 
+USER = "handwave"
+"""Who every service runs as, whatever it is called; whoever may look at it is in the group of that
+name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

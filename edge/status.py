@@ -161,7 +161,7 @@ class Status:
         self._arrivals[self._frames % len(self._arrivals)] = now
         self._frames += 1
         self._confidence = round(decision.confidence, 4)
-        if decision.label != self._label:
+        if decision.changed or decision.label != self._label:
             self._label, self._label_since = decision.label, now
             if decision.label is not None:
                 self.decided[decision.label] += 1

@@ -161,8 +161,13 @@ def _describe(
     if keeps_points(path):
         rng = np.random.default_rng(list(digest(content)))
         return _describe_points(path, features, rng, copies, scraps, mirror=mirror, how=how)
-    what = f"{VERSION} {copies} {scraps}{' mirror' * mirror}{how if any(how) else ''}"
-    keys = [digest(part.digest, content, what) for part in features.parts]
+    about = f"{' mirror' * mirror}{how if any(how) else ''}"
+    # Of each kind what it looks at, and no more: with more pictures there may be fewer copies.
+    looks = [_looks(part, copies, scraps) for part in features.parts]
+    keys = [
+        digest(part.digest, content, f"{VERSION} {own - 1} {torn}{about}")
+        for part, (own, torn) in zip(features.parts, looks, strict=True)
+    ]
     found = [cache.get(key) for key in keys]
     several: list[NDArray[np.uint8]] = []  # the picture, its copies, its scraps
     for number, part in enumerate(features.parts):
@@ -175,12 +180,17 @@ def _describe(
             if mirror:
                 several[1::2] = [copy[:, ::-1] for copy in several[1::2]]
             several += [scramble(image, rng) for _ in range(scraps)]
-        rows = _rows(part, several, 1 + copies)
+        own, torn = looks[number]
+        rows = np.stack([part(one) for one in several[:own] + several[1 + copies :][:torn]])
         size = (several[0].shape[1], several[0].shape[0])
         cache.put(keys[number], rows, size)
         found[number] = rows, size
     known = [one for one in found if one is not None]
-    return np.concatenate([rows for rows, _ in known], axis=1), known[0][1]
+    several_rows = [
+        _repeated(rows, own, copies, scraps)
+        for (rows, _), (own, _) in zip(known, looks, strict=True)
+    ]
+    return np.concatenate(several_rows, axis=1), known[0][1]
 
 
 def _describe_points(
@@ -205,14 +215,22 @@ def _describe_points(
     return np.concatenate([rows, np.zeros((scraps, rows.shape[1]), np.float32)]), points.size
 
 
-def _rows(part: Features, several: list[NDArray[np.uint8]], own: int) -> NDArray[np.float32]:
-    """Return the features of some pictures, of which the first `own` show one and the same."""
-    looked_at = min(own, 1 + VIEWS.get(part.name, own))
-    rows = [part(image) for image in several[:looked_at]]
-    rows += [rows[number % looked_at] for number in range(looked_at, own)]
-    if part.state:  # nothing to be found there, though a corner, enlarged, may show the hand itself
-        return np.stack([*rows, *[np.zeros_like(rows[0])] * (len(several) - own)])
-    return np.stack([*rows, *(part(image) for image in several[own:])])
+def _looks(part: Features, copies: int, scraps: int) -> tuple[int, int]:
+    """Return at how many of a picture and its copies a kind looks, and at how many scraps.
+
+    What looks for something finds nothing in scraps; though a corner, enlarged, may show the hand
+    itself.
+    """
+    return 1 + min(copies, VIEWS.get(part.name, copies)), 0 if part.state else scraps
+
+
+def _repeated(rows: NDArray[np.float32], own: int, copies: int, scraps: int) -> NDArray[np.float32]:
+    """Return rows of a picture and its copies, `own` of them, over and over, and then its scraps.
+
+    Scraps that were not looked at are zero.
+    """
+    torn = rows[own:] if len(rows) > own else np.zeros((scraps, rows.shape[1]), np.float32)
+    return np.concatenate([rows[np.arange(1 + copies) % own], torn])
 
 
 def _gather(dataset: Dataset, read: list[_Read | str], own: int, features: Features) -> Described:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from deploy.errors import ConnectionLostError, DeployError
 from deploy.ssh import BOOT, LOST, PYTHON, Host, explain, lines_of
+from deploy.target import USER
 
 if TYPE_CHECKING:
     from deploy.target import Target
@@ -161,7 +162,7 @@ class Tunnel:
         if kind == "PermissionError":
             return (
                 f"{self.name}: you may not look at {unit}; `deploy setup {self.name}` puts you "
-                f"into its group, or there: sudo usermod -aG {self._target.name} $USER"
+                f"into its group, or there: sudo usermod -aG {USER} $USER"
             )
         if kind in {"FileNotFoundError", "ConnectionRefusedError"}:
             return (

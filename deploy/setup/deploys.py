@@ -26,9 +26,9 @@ from pyinfra.api.operation import operation
 from deploy.errors import DeployError
 from deploy.setup import survey as look
 from deploy.setup.files import paths
-from deploy.setup.needs import ALL, GROUPS, USER, needs
+from deploy.setup.needs import ALL, GROUPS, needs
 from deploy.setup.plan import Put, plan
-from deploy.target import Target
+from deploy.target import USER, Target
 from edge.config import read_config
 
 if TYPE_CHECKING:

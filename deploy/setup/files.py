@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.remote.push import SIGNERS
-from deploy.setup.needs import USER
+from deploy.target import USER
 from deploy.units import check_unit, service_unit
 
 if TYPE_CHECKING:

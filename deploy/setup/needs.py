@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from deploy.setup.survey import Survey
     from edge.config import Config
 
-USER = "handwave"
 GROUPS = ("video", "gpio", "audio")
 """The camera, the pins, the loudspeaker: what the unit asks for as well."""
 BASE = ("python3-venv", "python3-numpy")
@@ -29,6 +28,8 @@ FALLBACK = {
 """What PyPI's modules need of apt, where apt has none of them: plain Debian. Bookworm's has no
 python3-libcamera: a webcam serves there, and pins."""
 SCREEN = ("python3-pygame", "python3-pil", "libegl1", "libgles2")
+KEEPING = ("python3-pil",)
+"""What makes JPEGs of the pictures that it was unsure about."""
 ALL = (
     *BASE, *HARDWARE, *CAMERA, *FALLBACK["picamera2"], *FALLBACK["lgpio"],
     *PACKAGES.values(), *SCREEN, "polkitd",
@@ -72,6 +73,7 @@ def needs(config: Config | None, survey: Survey) -> Needs:
     programs = [program for _, output in kinds for program in output.programs()]
     wanted += [PACKAGES[program] for program in programs if program in PACKAGES]
     wanted += SCREEN if "picture" in names else ()
+    wanted += KEEPING if config and config.keep.unsure else ()
     wanted += [SHUTDOWN] if shutdown else []
     extras = {"mqtt", "webhook"} & {*names, *(config.sections if config else ())}
     pip = [*required(), *required(*extras)] if extras else required()

@@ -72,7 +72,8 @@ def gather(
 
 def cache() -> Path:
     """Return where what was fetched is kept."""
-    return user_cache_path("handwave") / "offline"
+    place = os.environ.get("HANDWAVE_CACHE")  # as of the trainer's cache
+    return (Path(place) if place else user_cache_path("handwave")) / "offline"
 
 
 # --- Wheels

@@ -14,8 +14,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy.setup import files as setup_files
-from deploy.setup.needs import SWIG, USER
+from deploy.setup.needs import SWIG
 from deploy.setup.survey import DAY, dotted
+from deploy.target import USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,9 +6,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from deploy.setup import files as setup_files
-from deploy.setup.needs import USER
 from deploy.setup.plan import Run, Step, read_memory, run
-from deploy.target import Target
+from deploy.target import USER, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -188,6 +188,7 @@ class Post:
         if reason.is_failure:
             self._say(f"{self._where} refuses: {reason}; see username and password_file")
         else:
+            self._parted.clear()
             self._since = time.monotonic()
             if self._said is None or not self._said.startswith("thrown out"):
                 log.info("mqtt: connected to %s", self._where)

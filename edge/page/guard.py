@@ -85,7 +85,7 @@ class Guard:
     def _check_token(self, headers: Message, query: str, cookie: str) -> Answer | None:
         if self._digest is None:
             return None
-        told = _parameter(query, "token")
+        told = parameter(query, "token")
         if told is not None and self._knows(_digest(told)):
             # The token leaves the address, and with it the history and what is sent on.
             kept = f"{cookie}={self._digest}; Path=/; Max-Age={MONTH}; HttpOnly; SameSite=Lax"
@@ -119,7 +119,8 @@ def _digest(token: str) -> str:
     return hashlib.sha256(f"handwave {token}".encode("utf-8", "replace")).hexdigest()
 
 
-def _parameter(query: str, name: str) -> str | None:
+def parameter(query: str, name: str) -> str | None:
+    """Return a parameter of a query; None where it has none of that name, or far too many."""
     try:
         return parse_qs(query, max_num_fields=8).get(name, [None])[0]
     except ValueError:  # more than a few

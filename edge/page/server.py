@@ -18,12 +18,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import msgspec
 
 from edge.errors import OutputError
-from edge.page.guard import Answer, Guard
+from edge.page.guard import Answer, Guard, parameter
 from edge.page.look import LARGEST, SMALL, Look
 from edge.page.metrics import Metrics
 from edge.status import WATCHING
@@ -163,8 +162,7 @@ class Page:
 
     def forget(self, query: str) -> tuple[int, str, bytes]:
         """Take away what somebody has by now: `/unsure?ring=...&until=...`."""
-        told = parse_qs(query, max_num_fields=2)
-        ring, until = (told.get(name, [""])[0] for name in ("ring", "until"))
+        ring, until = (parameter(query, name) or "" for name in ("ring", "until"))
         unsure = self._kept()
         if unsure is None or not re.fullmatch(r"\d{1,15}", until):
             return _plain(404, "there is nothing to take away")

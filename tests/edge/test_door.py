@@ -117,6 +117,7 @@ def test_the_units_umask_does_not_shut_the_group_out(folder):
         door = Door(folder / "live.sock", lambda _: None)
     finally:
         os.umask(before)
+    assert stat.S_IMODE((folder / "live.sock").stat().st_mode) == 0o660
     door.close()
 
 

@@ -44,9 +44,9 @@ def status(clock, tmp_path):
     return Status(tmp_path / "status.json", clock=clock, root=tmp_path)
 
 
-def turn(label="rock", *, trouble=None, seconds=0.01):
+def turn(label="rock", *, trouble=None, seconds=0.01, changed=False):
     return SimpleNamespace(
-        decision=Decision(label, 0.9, 0.0, 0.0, changed=False), trouble=trouble, seconds=seconds
+        decision=Decision(label, 0.9, 0.0, 0.0, changed=changed), trouble=trouble, seconds=seconds
     )
 
 
@@ -98,6 +98,14 @@ def test_a_decision_is_told_with_how_long_it_has_stood(status, clock):
 def test_each_decision_counts_once_and_undecided_not_at_all(status, clock):
     feed(status, clock, None, "rock", "rock", None, "palm", "rock")
     assert status.decided == {"rock": 2, "palm": 1}
+
+
+def test_the_same_gesture_begun_anew_counts_as_the_outputs_take_it(status, clock):
+    feed(status, clock, "rock", "rock", "rock")
+    feed(status, clock, "rock", changed=True)  # after a second without a frame
+    clock.now += 0.5
+    assert status.decided == {"rock": 2}
+    assert status.report().label_for == 0.5
 
 
 def test_trouble_is_the_state_and_nothing_is_decided_then(status, clock):

@@ -371,6 +371,16 @@ def test_a_port_with_a_token_wants_it(page):
     assert len(msgspec.msgpack.decode(content, type=Lot).pictures) == 3
 
 
+@pytest.mark.parametrize("query", ["", "a=1&b=2&c=3", "&" * 99, "ring=&until=x", "until=9"])
+def test_a_query_that_makes_no_sense_takes_nothing_away(kept, query):
+    page = Page(Status(), 0, kept=lambda: kept)
+    try:
+        assert page.forget(query)[0] in {200, 404}
+    finally:
+        page.close()
+    assert len(kept.lot().pictures) == 3
+
+
 def test_through_a_port_nothing_is_taken_away(page, kept):
     lot = kept.lot()
     status, _ = page(

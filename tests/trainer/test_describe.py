@@ -14,7 +14,7 @@ from trainer.cache import FeatureCache
 from trainer.dataset import read_dataset
 from trainer.describe import describe
 from trainer.errors import DataError
-from trainer.features import join, make_features
+from trainer.features import Features, join, make_features
 from trainer.taken import MIRROR, note
 
 
@@ -83,6 +83,33 @@ def test_copies_depend_on_what_a_picture_shows_not_on_where_it_lies(dataset, edg
     moved = shutil.copytree(dataset.root, tmp_path / "elsewhere")
     one, other = (describe(each, edges, copies=1).rows for each in (dataset, read_dataset(moved)))
     np.testing.assert_array_equal(one, other)
+
+
+class Finder(Features):
+    """Features that say they look for a hand, and count at how many pictures."""
+
+    state = 1
+    looked = 0
+
+    def __call__(self, image):
+        self.looked += 1
+        return super().__call__(image)
+
+
+def test_with_fewer_copies_what_looks_at_two_of_them_is_not_computed_again(
+    dataset, edges, tmp_path
+):
+    """The more pictures there are, the fewer copies of each."""
+    hand = Finder("hand", edges.model)
+    with FeatureCache(tmp_path / "cache.sqlite") as cache:
+        eight = describe(dataset, hand, copies=8, scraps=3, cache=cache)
+        before = hand.looked
+        three = describe(dataset, hand, copies=3, scraps=2, cache=cache)
+    assert hand.looked == before
+    np.testing.assert_array_equal(three.rows, eight.rows[:, :4])
+    np.testing.assert_array_equal(eight.rows[:, 3], eight.rows[:, 0])
+    assert not eight.scraps.any()
+    assert three.scraps.shape == (8, 2, edges.size)
 
 
 def test_copies_are_augmented_pictures(dataset, edges, monkeypatch):

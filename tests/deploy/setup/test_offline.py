@@ -24,6 +24,9 @@ HAS_APT = replace(PI, packages={f"python3-{name}": "1" for name in PYTHON})
 AARCH64 = "cp311-cp311-manylinux_2_17_aarch64"
 
 
+WHERE = offline.cache
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(offline, "cache", lambda: tmp_path / "cache")
@@ -204,3 +207,8 @@ def test_a_package_without_a_web_address_and_sha256_is_refused(line):
 
 def test_a_file_name_never_leaves_its_folder():
     assert uris(["'http://x/a' ../../etc/a.deb 1 SHA256:00"]) == []
+
+
+def test_what_was_fetched_is_kept_where_handwaves_cache_was_moved_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path))
+    assert WHERE() == tmp_path / "offline"

@@ -108,6 +108,11 @@ def test_outputs_need_their_programs_only_where_they_are_named(tmp_path, line, p
     assert set(what.apt) - set(APT_HAS) == packages
 
 
+def test_pictures_that_are_kept_need_what_makes_jpegs(tmp_path):
+    what = of('source = "webcam:0"\n[keep]\nunsure = 9\n', tmp_path)
+    assert set(what.apt) - set(APT_HAS) == {"python3-pil"}
+
+
 def test_sounds_need_the_player_of_their_kind(tmp_path):
     (tmp_path / "a.mp3").write_bytes(b"ID3" + bytes(100))
     what = of('[when.rock]\nsound = "a.mp3"\n', tmp_path)
