@@ -49,11 +49,6 @@ class Bundle:
         """What the release is called: the first 12 digits of the digest."""
         return self.digest[:12]
 
-    @property
-    def size(self) -> int:
-        """Bytes in all files together."""
-        return sum(len(content) for content in self.files.values())
-
     def lacking(self, digests: Collection[str]) -> dict[str, bytes]:
         """Return the files whose content (SHA-256) is among these: one of each content."""
         by_content = {hashlib.sha256(content).hexdigest(): n for n, content in self.files.items()}

@@ -91,11 +91,6 @@ def read_fleet(words: Sequence[str]) -> Fleet:
     return replace(fleet, hosts=tuple(hosts))
 
 
-def read_hosts(words: Sequence[str]) -> tuple[str, ...]:
-    """Return just the names; where there is no file, nothing is looked at."""
-    return read_fleet(words).hosts
-
-
 def read_file(word: str) -> Fleet:
     """Return the fleet of `@hosts.toml`, `@inventory.py`, or a group: `@hosts.toml:upstairs`.
 

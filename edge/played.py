@@ -23,8 +23,6 @@ class Decided:
     until: float
     verdict: Verdict | None = None
     """What it was worth, where that is known."""
-    delay: float | None = None
-    """Seconds since the gesture began, of the decision that saw it."""
 
 
 @dataclass(slots=True)
@@ -78,7 +76,5 @@ class Replay:
             if self._open:
                 self.decisions.append(Decided(now, str(decision.label), now))
         if verdict is not None and self.truth.known:
-            last = self.decisions[-1]
-            last.verdict = verdict
-            last.delay = self.events.gestures[-1].delay if verdict is Verdict.SEEN else None
+            self.decisions[-1].verdict = verdict
         self._last = now

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -205,11 +205,6 @@ class Status:
             memory_mb=self._machine.memory_mb,
             written=round(now, 3),
         )
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the report as what JSON has."""
-        found: dict[str, Any] = msgspec.to_builtins(self.report())
-        return found
 
     def write(self) -> None:
         """Write the report to the file, whole or not at all.

@@ -15,7 +15,6 @@ import pwd
 import re
 import shutil
 import site
-import struct
 import subprocess
 import sys
 import time
@@ -67,10 +66,8 @@ def system() -> dict[str, object]:
     return {
         "architecture": output("dpkg", "--print-architecture").strip(),
         "machine": os.uname().machine,
-        "bits": struct.calcsize("P") * 8,
         "os": release.get("PRETTY_NAME", ""),
         "raspberry": Path("/etc/rpi-issue").exists(),
-        "model": text_of("/proc/device-tree/model").strip("\0\n"),
         "python": list(sys.version_info[:2]),
         "glibc": [int(part) for part in re.findall(r"\d+", libc)[:2]],
         "systemd": int(version[1]) if version and Path("/run/systemd/system").is_dir() else 0,

@@ -39,10 +39,8 @@ class Survey:
     architecture: str = ""
     """Debian's name of what its programs are built for; a kernel may well be another."""
     machine: str = ""
-    bits: int = 0
     os: str = ""
     raspberry: bool = False
-    model: str = ""
     python: tuple[int, int] = (0, 0)
     glibc: tuple[int, ...] = ()
     systemd: int = 0

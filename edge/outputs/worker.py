@@ -29,8 +29,6 @@ class Worker:
     def __init__(self, name: str) -> None:
         self.name = name
         self.stopping = threading.Event()
-        self.lost = 0
-        """How many jobs newer ones have pushed out."""
         self._jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name=f"handwave {name}", daemon=True)
         self._thread.start()
@@ -42,7 +40,6 @@ class Worker:
                 self._jobs.get_nowait()
             except queue.Empty:
                 break
-            self.lost += 1
         self._jobs.put(job)
 
     def close(self, *, timeout: float = 2.0) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import json
 import sys
 import threading
 from types import SimpleNamespace
@@ -320,7 +319,7 @@ def test_the_device_keeps_what_it_was_told_to(project, clips):
 def test_nothing_of_it_is_in_the_status(project, clips):
     project.write_text("[keep]\nunsure = 5\n" + project.read_text())
     ran = device(project, clips)
-    words = json.dumps(ran.status.snapshot())
+    words = str(ran.status.report())
     assert "unsure" not in words
     assert len(words) < 2000
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from trainer.evidence import Evidence
     from trainer.network import Array
 
-STROKE = 15
-"""Pixels of the square in which a cell's edges are drawn."""
 COLOURS = np.array(
     [[33, 82, 145], [120, 163, 209], [246, 246, 244], [231, 157, 97], [176, 75, 10]], np.float64
 )
@@ -38,7 +36,7 @@ class UnitPicture:
 
 
 def hidden_pictures(
-    W1: Array, W2: Array, scale: Array, rows: Array, shape: tuple[int, ...], *, most: int = 12
+    W1: Array, W2: Array, scale: Array, rows: Array, shape: tuple[int, int], *, most: int = 12
 ) -> list[UnitPicture]:
     """Draw what the hidden units that matter most respond to.
 
@@ -55,25 +53,23 @@ def hidden_pictures(
         W2: `[hidden, classes]`.
         scale: `[features]`, what each feature was multiplied by.
         rows: `[n, features]` of pictures, not scaled.
-        shape: of the picture that the first features are: `(rows, columns)` of brightness, as in
-            `pixels`, or `(directions, rows, columns)` of gradients' strengths, as in `edges`,
-            direction d uphill along the angle 2 pi d / directions, clockwise from the right.
+        shape: `(rows, columns)` of the picture that the first features are, as in `pixels`.
         most: units to draw.
 
     Raises:
-        ValueError: fewer features than the shape has, or a shape of another kind.
+        ValueError: fewer features than the shape has.
     """
     size = int(np.prod(shape))
-    if len(shape) not in {2, 3} or size > len(W1):
+    if size > len(W1):
         raise ValueError(f"{len(W1)} features hold no map of shape {shape}")
-    draw = _brightness if len(shape) == 2 else _strokes
     matters = np.linalg.norm(W1, axis=0) * np.ptp(W2, axis=1)
     units = np.argsort(-matters, kind="stable")[:most]
     apart = rows - rows.mean(axis=0)
     sums = apart @ (W1[:, units] * scale[:, None])  # (n, units): centred, as `apart` is
     patterns = (sums.T @ apart[:, :size] / len(rows)).reshape(-1, *shape).astype(np.float64)
+    patterns /= np.array([_large(pattern) for pattern in patterns])[:, None, None] + 1e-12
     return [
-        UnitPicture(unit, colour(draw(pattern)), int(W2[unit].argmax()), int(W2[unit].argmin()))
+        UnitPicture(unit, colour(pattern), int(W2[unit].argmax()), int(W2[unit].argmin()))
         for unit, pattern in zip(units.tolist(), patterns, strict=True)
     ]
 
@@ -138,26 +134,6 @@ def _around(cell: int, grid: int, side: int) -> slice:
     """Return the pixels of a cell and half of each neighbour, at least one."""
     start = max(0, int((cell - 0.5) * side / grid))
     return slice(min(start, side - 1), max(start + 1, round((cell + 1.5) * side / grid)))
-
-
-def _brightness(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return weights / (_large(weights) + 1e-12)
-
-
-def _strokes(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Draw edges as lines along them, each a little to the side where it gets brighter.
-
-    The usual drawing of oriented gradients: Dalal and Triggs 2005, figure 6.
-    """
-    directions, rows, columns = weights.shape
-    across = np.arange(STROKE) - STROKE // 2
-    x, y = np.meshgrid(across, across)
-    angles = 2 * np.pi * np.arange(directions)[:, None, None] / directions
-    uphill = x * np.cos(angles) + y * np.sin(angles)  # (directions, STROKE, STROKE)
-    along = y * np.cos(angles) - x * np.sin(angles)
-    lines = (np.abs(uphill - 1.5) <= 1) & (np.abs(along) <= STROKE // 2)
-    drawn = np.einsum("drc,dyx->rycx", weights, lines.astype(np.float64))
-    return _brightness(drawn.reshape(rows * STROKE, columns * STROKE))
 
 
 def _large(values: NDArray[np.float64]) -> float:

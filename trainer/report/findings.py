@@ -81,7 +81,7 @@ def report(taught: Taught, card: Card, model: Path, path: Path, seconds: float) 
         card,
         evidence,
         advise(evidence),
-        [taught.history],
+        taught.history,
         datetime.now().astimezone(),
         seconds,
         taught.candidates,

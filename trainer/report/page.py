@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from edge.card import Card
     from trainer.choose import Candidate
     from trainer.evidence import CurvePoint, Evidence
-    from trainer.network import Array
     from trainer.report.advice import Advice
     from trainer.report.explain import UnitPicture
     from trainer.training import History
@@ -64,16 +63,14 @@ class Report:
     card: Card
     evidence: Evidence
     advice: list[Advice]
-    histories: list[History]
-    """Of the networks that were tested on held-out sessions, one a fold; or of the only one."""
+    history: History
+    """Of a network that was tested on held-out sessions, or of the only one."""
     made: datetime
     seconds: float
     """From the first picture read to the model written."""
     candidates: list[Candidate] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     """One line for each picture that was skipped."""
-    unknown: Array | None = None
-    """Novelty, `[m]`, of pictures of things never taught, where there are any."""
     units: list[UnitPicture] = field(default_factory=list)
     occlusions: list[Occlusion] = field(default_factory=list)
 
@@ -111,7 +108,7 @@ def _values(report: Report) -> dict[str, Any]:
         "missed_number": int((~evidence.held_out).sum()),
         "evidence_size": len(evidence.targets),
         "gallery": gallery,
-        "curves": _curves(report.histories),
+        "curves": _curves(report.history),
         "growth": _growth(evidence.curve),
         "reliability": charts.reliability(bins, f"Confidence is off by {error:.1%} on average."),
         "calibration_error": error,
@@ -137,24 +134,19 @@ def _values(report: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _curves(histories: list[History]) -> list[tuple[str, str]]:
+def _curves(history: History) -> list[tuple[str, str]]:
     """Draw loss and accuracy, epoch by epoch."""
-    told = [history for history in histories if history.epochs]
-    if not told:
+    epochs = history.epochs
+    if not epochs:
         return []
-    last = max(len(history.epochs) for history in told)
-    x = Axis("epoch", 1, last)
-    losses: list[Series] = []
-    shares: list[Series] = []
-    for history in told:
-        epochs = history.epochs
-        losses.append(Series("taught", [(e.number, e.loss) for e in epochs], "taught"))
-        shares.append(Series("taught", [(e.number, e.accuracy) for e in epochs], "taught"))
-        if epochs[0].validation_loss is not None:
-            held = [(e.number, e.validation_loss or 0.0) for e in epochs]
-            losses.append(Series("held out", held, "held"))
-            held = [(e.number, e.validation_accuracy or 0.0) for e in epochs]
-            shares.append(Series("held out", held, "held"))
+    x = Axis("epoch", 1, len(epochs))
+    losses = [Series("taught", [(e.number, e.loss) for e in epochs], "taught")]
+    shares = [Series("taught", [(e.number, e.accuracy) for e in epochs], "taught")]
+    if epochs[0].validation_loss is not None:
+        held = [(e.number, e.validation_loss or 0.0) for e in epochs]
+        losses.append(Series("held out", held, "held"))
+        held = [(e.number, e.validation_accuracy or 0.0) for e in epochs]
+        shares.append(Series("held out", held, "held"))
     finite = [y for series in losses for _, y in series.points if np.isfinite(y)]
     top = 1.15 * max(finite, default=1.0)
     return [
@@ -202,12 +194,9 @@ def _novelty(report: Report) -> str | None:
     known = evidence.novelty[evidence.held_out & (evidence.novelty < NOTHING)]  # no NaN either
     if not len(known):
         return None
-    groups: list[tuple[str, Array, Any]] = [("taught labels, held out", known, "taught")]
-    alt = f"{percent(float((known > limit).mean()))} of the held-out pictures count as strange"
-    if report.unknown is not None and len(report.unknown):
-        groups.append(("never taught", report.unknown, "held"))
-        alt += f", and {percent(float((report.unknown > limit).mean()))} of those never taught"
-    return charts.histogram(groups, limit, alt + ".")
+    strange = percent(float((known > limit).mean()))
+    alt = f"{strange} of the held-out pictures count as strange."
+    return charts.histogram([("taught labels, held out", known, "taught")], limit, alt)
 
 
 def _label_rows(report: Report) -> list[dict[str, Any]]:

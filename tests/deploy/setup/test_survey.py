@@ -15,7 +15,6 @@ NOW = 1_800_000_000.0
 FINE = Survey(
     architecture="arm64",
     machine="aarch64",
-    bits=64,
     os="Debian GNU/Linux 12 (bookworm)",
     raspberry=True,
     python=(3, 11),

@@ -130,26 +130,10 @@ def test_a_unit_that_watches_a_corner_is_drawn_with_that_corner():
     assert second.image[7, 7, 2] > second.image[7, 7, 0] + 50  # blue silences
 
 
-def test_an_upright_edge_is_drawn_upright():
-    rows = np.random.default_rng(0).standard_normal((200, 8 * 3 * 3))
-    strokes = []
-    for direction in (0, 2):  # brighter to the right; brighter downwards
-        W1 = np.zeros((72, 1))
-        W1[direction * 9 + 4] = 1  # the middle cell
-        (unit,) = hidden_pictures(W1, np.array([[1.0, 0]]), np.ones(72), rows, (8, 3, 3))
-        middle = unit.image[15:30, 15:30].astype(int)
-        strokes.append(middle[..., 0] - middle[..., 2] > 80)
-    upright, level = strokes
-    assert upright.sum(axis=0).max() >= 12  # a line down
-    assert upright.sum(axis=1).max() <= 5
-    np.testing.assert_array_equal(upright, level.T)
-
-
-@pytest.mark.parametrize("shape", [(9, 9), (8,), (1, 2, 3, 4)])
-def test_a_map_that_the_features_do_not_hold_is_refused(shape):
+def test_a_map_that_the_features_do_not_hold_is_refused():
     W1, W2 = network(2)
     with pytest.raises(ValueError, match="no map of shape"):
-        hidden_pictures(W1, W2, np.ones(64), np.ones((4, 64)), shape)
+        hidden_pictures(W1, W2, np.ones(64), np.ones((4, 64)), (9, 9))
 
 
 def test_pictures_that_are_all_the_same_are_drawn_blank():

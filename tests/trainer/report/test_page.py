@@ -123,7 +123,7 @@ def report_of(evidence, **more):
             "card": card(evidence.labels, evidence.accuracy, 12),
             "model": Path("somewhere/model.onnx"),
             "advice": advise(evidence),
-            "histories": [history(), history(5)],
+            "history": history(),
             "made": datetime(2030, 5, 17, 9, 30, tzinfo=UTC),
             "seconds": 3.21,
         }
@@ -158,7 +158,6 @@ def full(data):
     picture = evidence.dataset.pictures[0]
     return report_of(
         evidence,
-        unknown=np.linspace(2, 9, 30),
         candidates=[
             Candidate("pixels", 0.5, 0.3, 300_000, remark="far behind"),
             Candidate("edges", 0.8, 0.6, 800_000, chosen=True, remark="cheapest of the best"),
@@ -254,21 +253,22 @@ def test_tables_have_headers(data, write):
 
 def test_where_nothing_was_held_out_it_says_so(write):
     evidence = evidence_of(made_up(sessions=1), held_out=False)
-    page = write(report_of(evidence, histories=[history(held_out=False)]))
+    page = write(report_of(evidence, history=history(held_out=False)))
     assert "How good it is nobody knows" in page.text
     assert "What is taken for what" not in page.text
     assert "nan" not in page.text
 
 
-def test_one_history_no_history_and_a_perfect_model_are_no_error(write):
+def test_no_history_and_a_perfect_model_are_no_error(write):
     evidence = evidence_of(made_up(), wrong=0)
-    assert "100 %" in write(report_of(evidence, histories=[history()])).text
-    assert "How it learned" not in write(report_of(evidence, histories=[])).text
+    page = write(report_of(evidence, history=History([], None))).text
+    assert "100 %" in page
+    assert "How it learned" not in page
 
 
 def test_a_loss_that_is_no_number_is_no_error(write):
     odd = History([Epoch(1, 1, np.nan, 0.5, np.inf, 0.5, 0.1)], None)
-    write(report_of(evidence_of(made_up()), histories=[odd]))
+    write(report_of(evidence_of(made_up()), history=odd))
 
 
 def test_what_would_have_been_switched_is_counted(write):
