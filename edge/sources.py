@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from itertools import count
@@ -90,6 +91,10 @@ class Video(Source):
     def __init__(self, path: str | Path) -> None:
         if not _is_file(path):
             raise SourceError(f"{path}: no such file; a source is {FORMS}")
+        if _is_zip(path):  # FFmpeg takes the pictures in it for a film
+            raise SourceError(
+                f"{path}: an archive, no film; to teach from it: trainer import {path}"
+            )
         self._path = path
         self._capture: Any = open_capture(str(path), f"{path}: not a video that can be read here")
 
@@ -97,6 +102,7 @@ class Video(Source):
         import cv2
 
         rate = self._capture.get(cv2.CAP_PROP_FPS) if self._capture is not None else 0
+        period, now = 1 / (rate if rate > 0 else 25.0), -math.inf
         for number in count():
             if self._capture is None:
                 return
@@ -106,13 +112,25 @@ class Video(Source):
             if not good:
                 return
             image: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-            yield Frame(image, number / (rate if rate > 0 else 25.0), name=f"frame {number}")
+            # Phones take fewer frames a second in dim light: only the film knows when each was.
+            told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            now = told if told > now else now + period
+            yield Frame(image, now, name=f"frame {number}")
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
         capture, self._capture = self._capture, None
         if capture is not None:
             capture.release()
+
+
+def _is_zip(path: str | Path) -> bool:
+    """Return whether a file begins as a zip archive does."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:  # said where it is opened
+        return False
 
 
 def _is_folder(path: str | Path) -> bool:

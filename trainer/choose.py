@@ -15,6 +15,7 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.cache import digest
+from trainer.calibrate import NOTHING
 from trainer.dataset import content_of
 from trainer.evidence import by_luck
 from trainer.validate import cross_validate
@@ -119,12 +120,18 @@ def choose(
     else:
         costs = [kind.milliseconds for kind in kinds] if len(kinds) > 1 else [0.0]
         right = np.stack([one.right for one in found])  # (kinds, held-out pictures)
+        of_use = right & np.stack([_may_act(described.dataset.labels, one) for one in found])
         usual = _usual(parts, kinds)
-        best = _chosen(right, found[0].folds, usual, costs)
-        held = replace(found[best], honest=_honest(right, found[0].folds, costs, usual))
+        best = _chosen(of_use, found[0].folds, usual, costs)
+        held = replace(found[best], honest=_honest(right, of_use, found[0].folds, costs, usual))
         why = f"the cheapest within {100 * WORTH:g} point of the best on held-out sessions"
-        if best != _cheapest_good(right.mean(axis=1), costs):
-            why = f"{right.shape[1]} held-out pictures say little; elsewhere these are better"
+        if best != _cheapest_good(of_use.mean(axis=1), costs):
+            why = (
+                f"{right.shape[1]} held-out pictures say little; on other people's pictures these "
+                "are better"
+            )
+        elif best != _cheapest_good(right.mean(axis=1), costs):
+            why = "the cheapest good one of those that can switch something where nothing is found"
     table = [
         Candidate(
             kind.name,
@@ -137,6 +144,16 @@ def choose(
         for number, (kind, one) in enumerate(zip(kinds, measured, strict=True))
     ]
     return Choice(kinds[best], parts[best], held, table, why)
+
+
+def _may_act(labels: Sequence[str], held: HeldOut) -> NDArray[np.bool_]:
+    """Return which held-out pictures could do what they should: switch something, or nothing.
+
+    What sees only hands takes all else for strange, which never switches anything.
+    """
+    empty = np.array(labels, dtype=object)[held.targets] == BACKGROUND
+    acting: NDArray[np.bool_] = empty | (held.novelty < NOTHING)
+    return acting
 
 
 def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
@@ -275,6 +292,7 @@ def _cheapest_good(accuracies: NDArray[np.floating], costs: Sequence[float]) -> 
 
 def _honest(
     right: NDArray[np.bool_],
+    of_use: NDArray[np.bool_],
     folds: NDArray[np.int64],
     costs: Sequence[float],
     usual: NDArray[np.float64],
@@ -282,10 +300,10 @@ def _honest(
     """Return the accuracy of choosing, each fold's pictures by what the other folds would take."""
     numbers = np.unique(folds)
     if len(right) == 1 or len(numbers) == 1:
-        return float(right[_chosen(right, folds, usual, costs)].mean())
+        return float(right[_chosen(of_use, folds, usual, costs)].mean())
     correct = 0
     for number in numbers:
         others = folds != number
-        taken = _chosen(right[:, others], folds[others], usual, costs)
+        taken = _chosen(of_use[:, others], folds[others], usual, costs)
         correct += int(right[taken, folds == number].sum())
     return correct / len(folds)

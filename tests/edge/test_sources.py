@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -104,6 +105,8 @@ def test_a_missing_folder_is_one_line(tmp_path):
 
 # --- Video
 
+BLACK = np.zeros((48, 64, 3), np.uint8)
+
 
 @pytest.fixture
 def film(tmp_path):
@@ -124,6 +127,43 @@ def test_a_video_gives_every_frame_in_rgb_with_its_time(film):
     assert frames[3].image.shape == (48, 64, 3)
     assert frames[3].image.dtype == np.uint8
     np.testing.assert_allclose(frames[3].image[20, 30], (150, 0, 20), atol=12)
+
+
+def matroska(path, images, milliseconds):
+    """Write a film whose frames come when they come, as a phone's in dim light."""
+
+    def element(name, *content):
+        body = b"".join(content)
+        return bytes.fromhex(name) + (len(body) | 1 << 56).to_bytes(8, "big") + body
+
+    def number(name, value):
+        return element(name, value.to_bytes(8, "big"))
+
+    height, width, _ = images[0].shape
+    video = element("e0", number("b0", width), number("ba", height))
+    track = element(
+        "ae", number("d7", 1), number("73c5", 1), number("83", 1), element("86", b"V_MJPEG"), video
+    )
+    blocks = [
+        element("a3", b"\x81", time.to_bytes(2, "big"), b"\x80", cv2.imencode(".jpg", one)[1])
+        for one, time in zip(images, milliseconds, strict=True)
+    ]
+    path.write_bytes(
+        element("1a45dfa3", element("4282", b"matroska"))
+        + element(
+            "18538067",
+            element("1549a966", number("2ad7b1", 1_000_000)),
+            element("1654ae6b", track),
+            element("1f43b675", number("e7", 0), *blocks),
+        )
+    )
+
+
+def test_a_frame_has_its_own_time_where_their_rate_varies(tmp_path):
+    times = [0, 40, 80, 400, 1000, 1040]
+    matroska(tmp_path / "film.mkv", [BLACK] * 6, times)
+    frames = list(Video(tmp_path / "film.mkv"))
+    assert [round(1000 * frame.time) for frame in frames] == times
 
 
 def test_closing_a_video_ends_it(film):
@@ -159,6 +199,14 @@ def test_opencv_and_ffmpeg_print_nothing_of_their_own(tmp_path):
     )
     assert done.stdout.split() == ["SourceError", "SourceError"]
     assert done.stderr == ""
+
+
+def test_an_archive_is_not_played_as_a_film(tmp_path):
+    with zipfile.ZipFile(tmp_path / "project.tm", "w") as archive:
+        for number in range(9):  # stored, as FFmpeg finds its frames
+            archive.writestr(f"rock-!-{number}.jpg", cv2.imencode(".jpg", BLACK)[1].tobytes())
+    with pytest.raises(SourceError, match=r"project\.tm: an archive, no film; .*trainer import"):
+        open_source(str(tmp_path / "project.tm"))
 
 
 def test_a_missing_video_is_one_line(tmp_path):

@@ -53,7 +53,7 @@ def test_the_accuracy_told_is_without_the_winners_luck():
     folds, told, best = np.arange(100) % 5, [], []
     for _ in range(50):
         right = rng.random((40, 100)) < 0.5
-        told.append(_honest(right, folds, [1.0] * 40, np.full(40, 0.5)))
+        told.append(_honest(right, right, folds, [1.0] * 40, np.full(40, 0.5)))
         best.append(right.mean(axis=1).max())
     assert np.mean(best) > 0.59
     assert np.mean(told) == pytest.approx(0.5, abs=0.03)
@@ -61,7 +61,7 @@ def test_the_accuracy_told_is_without_the_winners_luck():
 
 def test_one_kind_is_told_as_it_is():
     right = np.array([[True, True, False, True]])
-    assert _honest(right, np.array([0, 0, 1, 1]), [1.0], np.array([0.5])) == 0.75
+    assert _honest(right, right, np.array([0, 0, 1, 1]), [1.0], np.array([0.5])) == 0.75
 
 
 def test_a_picture_more_needs_no_new_comparison_and_a_session_more_does(
@@ -134,3 +134,20 @@ def test_what_is_looked_for_and_hardly_ever_there_is_not_tried(tmp_path, save_pi
     kinds = [pixels, one_gesture, nobody, join([nobody, pixels])]
     tried = [kind.name for kind in worth_trying(dataset, kinds)]
     assert tried == ["pixels", "hand"]
+
+
+@pytest.mark.parametrize(("empty", "taken"), [("nobody", "hand+pixels"), ("background", "hand")])
+def test_what_can_switch_nothing_of_a_gesture_is_not_chosen_for_it(
+    tmp_path, save_picture, quick, empty, taken
+):
+    """Where no hand is found all is strange, which is right for background and no other label."""
+    rng = np.random.default_rng(0)
+    for label, bright in ((empty, 20), ("fist", 200)):
+        for number in range(60):
+            image = np.clip(bright + rng.normal(0, 15, (20, 20, 3)), 0, 255).astype(np.uint8)
+            save_picture(tmp_path / label / f"s{number % 3}" / f"{number}.png", image)
+    hand = finder("hand", 100)
+    kinds = [hand, join([hand, make_features("pixels")])]
+    taught = teach(read_dataset(tmp_path), kinds, hidden=8)
+    assert taught.candidates[0].accuracy == 1, "it is told rightly all the same"
+    assert taught.features.name == taken

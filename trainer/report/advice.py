@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from trainer.report.suspects import Suspects
 
 Kind: TypeAlias = Literal[
-    "sessions", "mislabelled", "duplicates", "background", "confusion", "session", "more", "balance"
-]
+    "unseen", "sessions", "mislabelled", "duplicates", "background", "confusion", "session", "more",
+    "balance",
+]  # fmt: skip
 
 MOST = 8
 """Pieces of advice: more would not be read."""
+UNSEEN = 0.5
+"""Share of a gesture's pictures in which nothing is found, beyond which it hardly does anything."""
 NAMED = 48
 """Pictures that one of them names."""
 SEARCHED = 10_000
@@ -65,6 +68,7 @@ def advise(evidence: Evidence) -> list[Advice]:
     few = len(evidence.targets) <= SEARCHED
     nearest = likeness.nearest() if few else None
     rules = chain(
+        _unseen(evidence),
         _few_sessions(evidence),
         _mislabelled(evidence, suspects),
         _copies(evidence, nearest) if nearest else (),
@@ -76,6 +80,24 @@ def advise(evidence: Evidence) -> list[Advice]:
         _bursts(evidence, nearest) if nearest else _not_searched(evidence),
     )
     return list(islice(rules, MOST))
+
+
+def _unseen(evidence: Evidence) -> Iterator[Advice]:
+    """Look for gestures in which what alone is looked for, a hand say, is mostly not found."""
+    nothing = ~evidence.rows.any(axis=1) & (not evidence.whole)
+    for number, label in enumerate(evidence.labels):
+        of_label = evidence.targets == number
+        unseen = np.flatnonzero(of_label & nothing)
+        if label != BACKGROUND and len(unseen) > UNSEEN * of_label.sum():
+            yield Advice(
+                "unseen",
+                f"What is looked for, a hand or a face, is not found in {len(unseen)} of "
+                f"{count(int(of_label.sum()), 'picture')} of {shorten(label)}, and without it "
+                "nothing is ever switched. If it is to mean that nobody is there, call it "
+                f"{BACKGROUND}; if not, choose features that see the rest as well, such as "
+                "hand+backbone.",
+                evidence.paths(unseen[:NAMED]),
+            )
 
 
 def _few_sessions(evidence: Evidence) -> Iterator[Advice]:

@@ -70,6 +70,18 @@ def test_where_all_is_well_nothing_is_said():
     assert Case().advice() == []
 
 
+def test_a_gesture_in_which_no_hand_is_found_is_said_to_do_nothing():
+    case = Case(labels=("background", "nobody", "rock"))
+    case.more["whole"] = False
+    for label in ("background", "nobody"):
+        case.rows[case.where(label)[:40]] = 0
+    (advice,) = case.advice("unseen")
+    assert "not found in 40 of 60 pictures of nobody, and without it nothing" in advice.text
+    assert len(advice.pictures) == 40
+    case.rows[case.where("nobody")[:30]] = 1
+    assert case.advice("unseen") == []
+
+
 # --- Sessions
 
 
