@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from edge.frame import Frame, Source
     from edge.loop import watch
     from edge.outputs import Outputs
-    from edge.sources import Folder, Video, open_source
+    from edge.recordings import Folder
+    from edge.sources import Video, open_source
     from edge.virtual import Virtual
     from edge.webcam import Webcam
 
@@ -70,7 +71,8 @@ _PLACES = {
     "frame": ("Frame", "Source"),
     "loop": ("watch",),
     "outputs": ("Outputs",),
-    "sources": ("Folder", "Video", "open_source"),
+    "recordings": ("Folder",),
+    "sources": ("Video", "open_source"),
     "virtual": ("Virtual",),
     "webcam": ("Webcam",),
 }  # fmt: skip

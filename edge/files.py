@@ -1,13 +1,28 @@
-"""Reading a whole file that somebody else wrote: never without a bound."""
+"""Files of other people's: whether they are there, and reading one whole, within bounds."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge.errors import HandwaveError
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether there is such a folder; also of what could not be the name of one."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):  # too long, below a folder that is not ours, a null byte
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether there is such a file; also of what could not be the name of one."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read_bounded(

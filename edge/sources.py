@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from edge.config import FORMS, CameraSettings
 from edge.errors import SourceError
+from edge.files import is_file, is_folder
 from edge.frame import SIZE, Frame, Source
-from edge.pictures import find_pictures, read_those_that_can_be
 from edge.platform import is_raspberry_pi
+from edge.recordings import Folder
 from edge.webcam import Webcam, open_capture
 
 if TYPE_CHECKING:
@@ -21,59 +22,6 @@ if TYPE_CHECKING:
 
     from edge import card
     from edge.frame import Image
-
-RATE = 8.0
-"""Pictures of a folder a second, Hz: what `trainer capture` records."""
-PAUSE = 0.5
-"""Seconds between two labels of a folder: longer than a decider's window, shorter than its gap."""
-
-
-class Folder(Source):
-    """A folder of pictures as a camera: every picture below it, in counting order, once.
-
-    Frames are `1 / rate` seconds apart, and half a second more where the label changes, so that a
-    decider's window never mixes two gestures. Below `label/` the label is the frame's `truth`. A
-    picture that cannot be read is named in the log and skipped.
-
-    Args:
-        path: the folder.
-        rate: pictures a second, Hz.
-
-    Raises:
-        SourceError: no such folder, or no picture in it.
-    """
-
-    live = False
-
-    def __init__(self, path: str | Path, *, rate: float = RATE) -> None:
-        self._root = Path(path)
-        self._rate = rate
-        self._open = True
-        if not _is_folder(path):
-            raise SourceError(f"{path}: no such folder; a source is {FORMS}")
-        self._paths = find_pictures(self._root)
-        if not self._paths:
-            raise SourceError(f"{path}: no pictures in there (JPEG, PNG, WebP, BMP, GIF)")
-
-    def __iter__(self) -> Iterator[Frame]:
-        now = 0.0
-        last: Frame | None = None
-        names = (path.relative_to(self._root) for path in self._paths)
-        for name, image in read_those_that_can_be(self._root, names):
-            if not self._open:
-                return
-            truth = name.parts[0] if len(name.parts) > 1 else None
-            if last is not None and truth != last.truth:
-                now += PAUSE
-            last = Frame(image, now, truth, str(name))
-            yield last
-            now += 1 / self._rate
-        if last is None:
-            raise SourceError(f"{self._root}: not one picture in there can be read")
-
-    def close(self) -> None:
-        """End the iteration."""
-        self._open = False
 
 
 class Video(Source):
@@ -89,7 +37,7 @@ class Video(Source):
     live = False
 
     def __init__(self, path: str | Path) -> None:
-        if not _is_file(path):
+        if not is_file(path):
             raise SourceError(f"{path}: no such file; a source is {FORMS}")
         if _is_zip(path):  # FFmpeg takes the pictures in it for a film
             raise SourceError(
@@ -130,20 +78,6 @@ def _is_zip(path: str | Path) -> bool:
         with Path(path).open("rb") as file:
             return file.read(4) == b"PK\x03\x04"
     except OSError:  # said where it is opened
-        return False
-
-
-def _is_folder(path: str | Path) -> bool:
-    try:
-        return Path(path).is_dir()
-    except OSError:  # a name too long, or below a folder that is not ours
-        return False
-
-
-def _is_file(path: str | Path) -> bool:
-    try:
-        return Path(path).is_file()
-    except OSError:
         return False
 
 
@@ -194,8 +128,8 @@ def open_source(
         from edge.remote_camera import RemoteCamera
 
         return RemoteCamera(name)  # it is opened as the Pi's own service does
-    if name and _is_folder(name):
-        return Folder(name)
-    if _is_file(name):
+    if name and is_folder(name):
+        return Folder(name, taken=taken)
+    if is_file(name):
         return Video(name)
     raise SourceError(f"{name}: no such source; a source is {FORMS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def _read_span(fields: list[str], earliest: float) -> Span:
         start, end = map(float, fields[:2])
     except ValueError:
         raise ValueError("start and end must be seconds, such as 1.5") from None
-    label = fields[2].strip().strip('"')
+    label = unicodedata.normalize("NFC", fields[2].strip().strip('"'))
     if not earliest <= start < math.inf:
         raise ValueError(f"starts at {start:g}, before {earliest:g}; lines go in order of time")
     if not start < end < math.inf:

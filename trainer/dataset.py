@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND
 from edge.pictures import SUFFIXES, ends, find_pictures, natural_key
+from edge.taken import AUTOMATIC
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
-from trainer.taken import AUTOMATIC, how_taken, most_usual
+from trainer.taken import how_taken, most_usual
 from trainer.words import count, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from edge.card import Camera
@@ -104,23 +105,40 @@ def without_copies(dataset: Dataset) -> Dataset:
     """Return the dataset without the pictures that an earlier session of a label has already.
 
     Byte for byte: a project that was imported twice, say. Of such a session held out, a network
-    would have learned all.
+    would have learned all. Those that two labels have are told, as nobody knows which is right.
     """
-    sizes = [(picture.label, _size(picture.path)) for picture in dataset.pictures]
-    often = Counter(sizes)  # hardly any other photographs are as large: few need reading
-    first: dict[tuple[str, bytes], str] = {}
-    copies = []
-    for picture, size in zip(dataset.pictures, sizes, strict=True):
-        if often[size] == 1:
-            continue
-        content = content_of(picture.path)
-        key = picture.label, hashlib.blake2b(content, digest_size=20).digest()
-        if content and first.setdefault(key, picture.session) != picture.session:
+    copies, divided = [], []
+    first: dict[tuple[str, bytes], Picture] = {}
+    elsewhere: dict[bytes, Picture] = {}
+    for picture, digest in _alike(dataset.pictures):
+        if first.setdefault((picture.label, digest), picture).session != picture.session:
             copies.append(picture)
-    if not copies:
-        return dataset
-    note = f"{len(copies)} pictures are in another session as well, byte for byte: counted once"
-    return replace(dataset.without(copies), notes=[*dataset.notes, note])
+        if elsewhere.setdefault(digest, picture).label != picture.label:
+            divided.append((elsewhere[digest].path, picture.path))
+    notes = list(dataset.notes)
+    if copies:
+        what = count(len(copies), "picture")
+        notes.append(f"{what} of another session once more, byte for byte: counted once")
+    if divided:
+        one, other = divided[0]
+        what = count(len(divided), "picture")
+        notes.append(f"{what} in two labels, byte for byte, such as {one} and {other}: which?")
+    return replace(dataset.without(copies), notes=notes) if copies or divided else dataset
+
+
+def _alike(pictures: list[Picture]) -> Iterator[tuple[Picture, bytes]]:
+    """Yield a digest of each picture's content, of those that may be another's copy."""
+    sizes = [_size(picture.path) for picture in pictures]
+    often = Counter(sizes)  # hardly any two photographs are as large: few need reading
+    found = [
+        (picture, hashlib.blake2b(content, digest_size=20).digest())
+        for picture, size in zip(pictures, sizes, strict=True)
+        if often[size] > 1 and (content := content_of(picture.path))
+    ]
+    # Frames in which no hand was found keep the same points, wherever they were taken.
+    within = Counter((one.session, digest) for one, digest in found if keeps_points(one.path))
+    nothing = {digest for (_, digest), number in within.items() if number > 1}
+    return (one for one in found if one[1] not in nothing)
 
 
 def read_dataset(root: Path) -> Dataset:

@@ -29,6 +29,7 @@ from trainer.plots import plot_confusion, plot_loss
 from trainer.progress import counting_bar, progress_bar
 from trainer.recipe import teach
 from trainer.splits import split
+from trainer.taken import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from trainer.features import Features
 
 MARK = ".handwave-demo"
-"""A file in every folder that a demo may overwrite."""
+"""A file in every folder that a demo may overwrite; it holds the edge.toml that was written."""
 ROOMS, PICTURES = 24, 8
 """Drawn sessions, each another person in another room, and pictures of each label in each."""
 SIZE = (160, 120)
@@ -143,10 +144,10 @@ def _claim(folder: Path) -> None:
 def _drawn_stage(folder: Path) -> Stage:
     """Draw the training pictures, unless an earlier demo already did."""
     _claim(folder)
-    data = folder / "data"
+    data = folder / "drawn"  # not data, into which somebody might record
     wanted = len(LABELS) * ROOMS * PICTURES
     if sum(1 for _ in data.rglob("*.jpg")) != wanted:
-        new = folder / "data.new"
+        new = folder / "drawn.new"
         shutil.rmtree(new, ignore_errors=True)
         with counting_bar("drawing pictures") as progress:
             for number, (path, image) in enumerate(_drawings(new), start=1):
@@ -186,7 +187,10 @@ def _own_stage(data: Path, folder: Path) -> Stage:
         picture = dataset.pictures[index]
         name = f"{index:06d}{picture.path.suffix}"  # two folders of a session may share names
         copy = stream / picture.label / picture.session / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not copy.parent.is_dir():
+            copy.parent.mkdir(parents=True)
+            if picture.taken.is_set:
+                note(picture.taken, copy.parent)
         shutil.copyfile(picture.path, copy)
     return Stage(dataset.only(train), str(stream), None, about)
 
@@ -220,9 +224,17 @@ def _write_config(card: Card, folder: Path) -> Path:
         if buzzer:
             lines.append(f"buzzer = {buzzer}")
             buzzer = 0
-    path = folder / "edge.toml"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path, text = folder / "edge.toml", "\n".join(lines) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") not in {text, _written(folder)}:
+        path.replace(folder / "edge.toml.old")  # somebody has made it theirs
+    path.write_text(text, encoding="utf-8")
+    (folder / MARK).write_text(text, encoding="utf-8")
     return path
+
+
+def _written(folder: Path) -> str:
+    """Return the edge.toml that the last demo wrote."""
+    return (folder / MARK).read_text(encoding="utf-8")
 
 
 def _leds(labels: list[str]) -> dict[str, int]:

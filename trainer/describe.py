@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from edge.errors import PictureError
 from edge.pictures import read_picture
+from edge.taken import turn_to
 from edge.turning import turn
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
 from trainer.dataset import content_of, keeps_points
 from trainer.errors import DataError
 from trainer.features import VIEWS
-from trainer.taken import turn_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable

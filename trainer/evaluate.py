@@ -11,10 +11,10 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
 from edge.pictures import read_picture
+from edge.taken import turn_to
 from edge.turning import Turn, turn
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
-from trainer.taken import turn_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,6 +27,8 @@ BASES = (60, 100, 1000)
 FEW = 8
 """Pictures that a recording has, at the least, where only numbers that begin anew tell it."""
 
+_COPY = re.compile(r"(.+?)[\s_-]*(?:\(\d+\)|#\d+|copy[\s_-]*\d*|\d+)", re.IGNORECASE)
+"""A name that was taken already, and so got a number: `photo (1)`, `Photo at 10.12 #2`."""
 _DATE_TIME = re.compile(
     r"(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)\D{0,4}(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d{4})"
 )
@@ -63,8 +65,9 @@ def guess_sessions(paths: list[Path]) -> tuple[list[list[Path]], str]:
 
 def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
     """Return, for each picture but the first, whether a new recording begins with it."""
-    texts = [re.sub(r"\d+", "#", path.stem) for path in paths]
-    numbers = [tuple(map(int, re.findall(r"\d+", path.stem) or ["0"])) for path in paths]
+    stems = _as_first_named([path.stem for path in paths])
+    texts = [re.sub(r"\d+", "#", stem) for stem in stems]
+    numbers = [tuple(map(int, re.findall(r"\d+", stem) or ["0"])) for stem in stems]
     steps = [after[-1] - before[-1] for before, after in pairwise(numbers)]
     usual = float(np.median([step for step in steps if step > 0] or [1]))
     anew = np.array([step < 0 for step in steps], bool)
@@ -81,6 +84,16 @@ def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
     breaks = others | (anew & ~carried)
     hardly_runs = 2 * (1 + breaks.sum()) > len(paths)  # names with nothing in common, as hashes
     return np.zeros_like(breaks) if hardly_runs else breaks
+
+
+def _as_first_named(stems: list[str]) -> list[str]:
+    """Return names without the number that one gets where another file had it first."""
+    plain = set(stems)
+    found = [_COPY.fullmatch(stem) for stem in stems]
+    return [
+        copy[1] if copy and copy[1] in plain else stem
+        for copy, stem in zip(found, stems, strict=True)
+    ]
 
 
 def _is_carry(before: tuple[int, ...], after: tuple[int, ...], usual: float) -> bool:

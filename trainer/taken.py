@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge.card import NOTE, Camera
-from edge.files import read_bounded
 from edge.frame import SIZE
-from edge.turning import Turn
+from edge.taken import AUTOMATIC, read_note
 from trainer.errors import DataError
 from trainer.files import write_whole
 
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-MAX_BYTES = 10_000
-"""Of a note."""
-AUTOMATIC = Camera(size=SIZE)
-"""How a camera takes pictures by itself."""
 MIRROR = Camera(size=SIZE, horizontal_flip=True)
 """The same, but left for right."""
 SETTINGS = {
@@ -58,7 +53,7 @@ def how_taken(pictures: Sequence[Path], root: Path) -> list[Camera]:
         DataError: a note that is damaged.
     """
     folders = [_session(picture, root) for picture in pictures]
-    ways = {folder: read_note(folder) or AUTOMATIC for folder in set(folders)}
+    ways = {folder: read_note(folder, error=DataError) or AUTOMATIC for folder in set(folders)}
     return [ways[folder] for folder in folders]
 
 
@@ -81,14 +76,6 @@ def most_usual(taken: Sequence[Camera]) -> tuple[Camera, list[str]]:
     return chosen, [said]
 
 
-def turn_to(camera: Camera, taken: Camera) -> Turn:
-    """Return what turns a picture that was taken so into one that this camera would have taken."""
-    return Turn(
-        horizontal=taken.horizontal_flip != camera.horizontal_flip,
-        vertical=taken.vertical_flip != camera.vertical_flip,
-    )
-
-
 def _session(picture: Path, root: Path) -> Path:
     """Return the folder of a picture's session; of a loose picture, its label's."""
     within = picture.relative_to(root).parts[:-1]
@@ -98,27 +85,3 @@ def _session(picture: Path, root: Path) -> Path:
 def _word(value: object) -> str:
     words = {"None": "automatic", "True": "yes", "False": "no"}
     return words.get(str(value), str(value))
-
-
-def read_note(folder: Path) -> Camera | None:
-    """Return what a session's note says, but for the size; None where there is none.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    path = folder / NOTE
-    if not path.is_file():
-        return None
-    content = read_bounded(path, MAX_BYTES, what="note", missing="it is gone", error=DataError)
-    try:
-        camera = msgspec.json.decode(content, type=Camera)
-        fault = camera.fault
-    except msgspec.DecodeError as problem:
-        fault = str(problem)
-    if fault:
-        raise DataError(
-            f"{path}: damaged: {fault}; remove it, and these pictures count as taken with "
-            "everything automatic"
-        )
-    balance = None if camera.white_balance == "auto" else camera.white_balance
-    return msgspec.structs.replace(camera, size=SIZE, white_balance=balance)

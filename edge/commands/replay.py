@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -20,17 +19,19 @@ from edge.config import Decide, read_config
 from edge.console import Command
 from edge.errors import SourceError, did_you_mean, printable
 from edge.events import SOON, Events, Verdict, at_most
+from edge.files import is_file, is_folder
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
 from edge.played import Decided, Replay
-from edge.recordings import Recordings
+from edge.recordings import RATE, Recordings
 from edge.service import until_stopped
-from edge.sources import RATE, Video
+from edge.sources import Video
 from edge.truth import Truth, read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from edge.card import Camera
     from edge.decider import Decider
     from edge.frame import Source
 
@@ -64,8 +65,8 @@ def replay(
     with until_stopped():
         decide = Decide() if config_path is None else read_config(config_path).decide
         spans = None if truth_path is None else read_truth(truth_path)
-        recording = _open(source, rate, labelled=spans is None)
         classifier = Classifier(model)
+        recording = _open(source, rate, classifier.card.camera, labelled=spans is None)
         decider = make_decider(classifier.card, decide)
         played = Replay(Truth(classifier.labels, spans))
         ended = False
@@ -80,17 +81,16 @@ def replay(
         click.echo("\n".join(_as_text(played, decider)))
 
 
-def _open(name: str, rate: float | None, *, labelled: bool) -> Source:
-    path = Path(name)
+def _open(name: str, rate: float | None, taken: Camera, *, labelled: bool) -> Source:
     if rate is not None and math.isnan(rate):  # click lets it through
         raise click.UsageError("--rate is pictures a second, such as 15")
-    if os.path.isdir(name):  # noqa: PTH112  (says no where Path raises: names too long)
-        return Recordings(path, rate=rate or RATE, labelled=labelled)
-    if not os.path.isfile(name):  # noqa: PTH113  (as above)
+    if is_folder(name):
+        return Recordings(name, rate=rate or RATE, labelled=labelled, taken=taken)
+    if not is_file(name):
         raise SourceError(f"{name}: no such recording; replay plays a folder or a video file")
     if rate is not None:
         raise click.UsageError("--rate is for folders; a video has a clock of its own")
-    return Video(path)
+    return Video(name)
 
 
 def _doubts(played: Replay, labels: Sequence[str], *, ended: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
+from edge.files import is_file
 from edge.outputs.kind import Kind
 from edge.outputs.paths import is_beside
 from edge.outputs.process import run
@@ -62,7 +63,7 @@ class Command(Kind, frozen=True):
         return tuple(
             str(PurePosixPath(word))
             for word in self.run[1:]
-            if is_beside(word) and _is_file(folder / word)
+            if is_beside(word) and is_file(folder / word)
         )
 
     def programs(self) -> tuple[str, ...]:
@@ -132,10 +133,3 @@ class Started:
             log.error("command: '%s' cannot be started: %s", name, problem.strerror)
         finally:
             self._running = False
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # an argument that no file could be called
-        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import zipfile
@@ -15,7 +14,8 @@ from PIL import Image
 from edge import card, sources
 from edge.config import CameraSettings
 from edge.errors import SourceError
-from edge.sources import Folder, Video, default_source, open_source
+from edge.recordings import Folder
+from edge.sources import Video, default_source, open_source
 from edge.virtual import Virtual
 
 
@@ -25,82 +25,6 @@ def put(folder, *names, shade=0):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 2), (shade, 0, 0)).save(path)
     return folder
-
-
-# --- Folder
-
-
-def test_a_folder_gives_its_pictures_in_counting_order(tmp_path):
-    put(tmp_path, "rock/s1/10.png", "rock/s1/9.png", "palm/s1/1.png")
-    frames = list(Folder(tmp_path))
-    assert [frame.name for frame in frames] == ["palm/s1/1.png", "rock/s1/9.png", "rock/s1/10.png"]
-    assert [frame.truth for frame in frames] == ["palm", "rock", "rock"]
-    assert all(frame.image.shape == (2, 4, 3) for frame in frames)
-
-
-def test_loose_pictures_have_no_truth(tmp_path):
-    put(tmp_path, "1.png", "rock/1.png")
-    assert [(f.name, f.truth) for f in Folder(tmp_path)] == [
-        ("1.png", None),
-        ("rock/1.png", "rock"),
-    ]
-
-
-def test_pictures_are_a_steady_stream_with_a_pause_between_labels(tmp_path):
-    put(tmp_path, "a/s1/1.png", "a/s1/2.png", "a/s2/1.png", "b/s1/1.png")
-    times = [frame.time for frame in Folder(tmp_path, rate=4)]
-    assert times == pytest.approx([0, 0.25, 0.5, 0.75 + 0.5])
-
-
-def test_a_folder_can_be_watched_twice(tmp_path):
-    folder = Folder(put(tmp_path, "1.png", "2.png"))
-    assert [f.time for f in folder] == [f.time for f in folder] == [0, 0.125]
-
-
-def test_an_unreadable_picture_is_named_and_skipped(tmp_path, caplog):
-    put(tmp_path, "a/1.png", "a/3.png")
-    (tmp_path / "a" / "2.png").write_text("no picture")
-    with caplog.at_level(logging.WARNING):
-        frames = list(Folder(tmp_path))
-    assert [frame.name for frame in frames] == ["a/1.png", "a/3.png"]
-    assert frames[1].time == 0.125, "what is not there takes no time"
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert record.getMessage().startswith(f"skipped: {tmp_path / 'a' / '2.png'}: not a picture")
-
-
-def test_a_picture_that_vanishes_meanwhile_is_skipped(tmp_path, caplog):
-    folder = Folder(put(tmp_path, "1.png", "2.png"))
-    (tmp_path / "2.png").unlink()
-    assert len(list(folder)) == 1
-    assert "no such picture" in caplog.text
-
-
-def test_closing_ends_the_iteration(tmp_path):
-    with Folder(put(tmp_path, "1.png", "2.png", "3.png")) as folder:
-        frames = iter(folder)
-        next(frames)
-        folder.close()
-        folder.close()
-        assert list(frames) == []
-
-
-def test_a_folder_is_no_live_view(tmp_path):
-    assert not Folder(put(tmp_path, "1.png")).live
-
-
-def test_an_empty_folder_is_one_line(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(SourceError, match="no pictures in there"):
-        Folder(tmp_path)
-
-
-def test_a_missing_folder_is_one_line(tmp_path):
-    with pytest.raises(SourceError, match="none: no such folder; a source is pi, webcam:0, "):
-        Folder(tmp_path / "none")
-    (tmp_path / "file").touch()
-    with pytest.raises(SourceError, match="no such folder"):
-        Folder(tmp_path / "file")
 
 
 # --- Video

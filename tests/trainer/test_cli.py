@@ -538,6 +538,14 @@ def test_capture_keeps_as_many_as_asked_for(tmp_path, fast):
     assert not set(first) & set(second)  # another person in another room
 
 
+def test_capture_from_a_folder_of_folders_says_that_they_become_one(tmp_path, data):
+    done = fine(run("capture", "palm", "--source", data, "--data", tmp_path / "data"))
+    assert "note: the pictures of background, fist and palm become one session" in done.stderr
+    assert f"--source {data / 'background'}" in done.stderr
+    done = fine(run("capture", "palm", "--source", data / "palm/s0", "--data", tmp_path / "data"))
+    assert "note" not in done.stderr
+
+
 def test_capture_from_a_folder_ends_with_it(tmp_path, data):
     result = fine(run("capture", "palm", "--source", data / "palm", "--data", tmp_path / "data"))
     assert "kept 12 pictures" in result.stdout

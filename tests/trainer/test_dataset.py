@@ -59,8 +59,27 @@ def test_what_another_session_has_already_is_counted_once(make_data):
     whole = read_dataset(root)
     once = without_copies(whole)
     assert (whole.counts()["palm"], once.counts()["palm"]) == (9, 6)
-    assert once.notes[-1].startswith("3 pictures are in another session as well")
+    assert once.notes[-1].startswith("3 pictures of another session once more")
     assert without_copies(once) is once
+
+
+def test_frames_without_a_hand_are_no_copies_of_each_other(tmp_path):
+    names = [f"background/{room}/{number}.points" for room in "ab" for number in "123"]
+    touch(tmp_path, *names, "rock/a/1.points", "rock/b/1.points")
+    for path in tmp_path.rglob("*.points"):
+        path.write_text("a hand" if "rock" in str(path) else "nothing found")
+    kept = without_copies(read_dataset(tmp_path))
+    assert kept.counts() == {"background": 6, "rock": 1}
+
+
+def test_a_picture_in_two_labels_is_told(make_data):
+    root = make_data(labels=("fist", "palm"), sessions=2, pictures=3)
+    for picture in sorted((root / "palm").rglob("*.*"))[:2]:
+        (root / "fist" / f"a-{picture.name}").write_bytes(picture.read_bytes())
+    dataset = without_copies(read_dataset(root))
+    assert len(dataset.pictures) == 14
+    assert dataset.notes[-1].startswith("2 pictures in two labels, byte for byte, such as ")
+    assert str(Path("fist") / "a-") in dataset.notes[-1]
 
 
 def test_the_folder_below_a_label_is_the_session(tmp_path):

@@ -115,6 +115,18 @@ def test_a_second_demo_takes_the_first_ones_folder(make_data, tmp_path):
     assert not held & {picture.session for picture in stage.dataset.pictures}
 
 
+def test_an_edge_toml_that_somebody_made_theirs_is_kept_beside_the_new_one(tmp_path):
+    (tmp_path / trainer.demo.MARK).touch()
+    one, other = (SimpleNamespace(labels=["background", label]) for label in ("fist", "palm"))
+    path = _write_config(one, tmp_path)
+    _write_config(other, tmp_path)
+    assert not (tmp_path / "edge.toml.old").exists(), "that was a demo's own"
+    path.write_text("mine")
+    _write_config(other, tmp_path)
+    assert (tmp_path / "edge.toml.old").read_text() == "mine"
+    assert "palm" in path.read_text()
+
+
 def test_a_stream_nobody_can_read_is_one_line(make_data, tmp_path, quick, monkeypatch):
     """And however much the service complains about it, it never stops for a full pipe."""
     data = make_data(labels=("fist", "palm"), sessions=2, pictures=1)

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from edge.classifier import Classifier, Prediction
 from edge.errors import PictureError
+from edge.taken import AUTOMATIC
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
 from trainer.evaluate import Evaluation, evaluate, is_accepted, predict
-from trainer.taken import AUTOMATIC, MIRROR, note
+from trainer.taken import MIRROR, note
 from trainer.tell import print_evaluation
 
 LABELS = ("background", "fist", "palm")

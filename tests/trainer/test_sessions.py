@@ -17,6 +17,14 @@ def burst(form, count=40, every=2.0, start=START):
     return [Path(form(time, number)) for number, time in enumerate(times)]
 
 
+def photo_booth(time, _):
+    """Name a picture as Photo Booth does: by the minute, and from its second on with a number."""
+    begin = max(time.replace(second=0), START)
+    number = int((time - begin).total_seconds() / 2) + 1
+    more = f" #{number}" if number > 1 else ""
+    return f"{time:Photo on %d-%m-%Y at %H.%M}{more}.jpg"
+
+
 NAMES = {
     "phone": lambda time, _: time.strftime("IMG_%Y%m%d_%H%M%S.jpg"),
     "screenshot": lambda time, _: time.strftime("Screenshot %Y-%m-%d at %H.%M.%S.png"),
@@ -31,6 +39,9 @@ NAMES = {
     "player": lambda time, _: time.strftime("vlcsnap-%Y-%m-%d-%Hh%Mm%Ss123.png"),
     "film": lambda _, number: f"{number // 25:02d}.{number % 25 * 40:03d}.png",
     "copies": lambda _, number: f"photo ({number + 1}).jpg",
+    "doubled": lambda _, number: f"photo ({number}).jpg" if number else "photo.jpg",
+    "duplicated": lambda _, number: ["p.jpg", "p copy.jpg", f"p copy {number}.jpg"][min(number, 2)],
+    "Photo Booth": photo_booth,
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from edge.card import NOTE, Camera
+from edge.taken import AUTOMATIC, read_note
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
-from trainer.taken import AUTOMATIC, how_taken, most_usual, note, read_note
+from trainer.taken import how_taken, most_usual, note
 
 DAYLIGHT = Camera(size=(640, 480), white_balance="daylight", exposure=0.01)
 
@@ -29,9 +30,9 @@ def sessions(data):
 
 
 def test_a_note_is_read_back(tmp_path):
-    assert read_note(tmp_path) is None
+    assert read_note(tmp_path, error=DataError) is None
     note(DAYLIGHT, tmp_path)
-    assert read_note(tmp_path) == DAYLIGHT
+    assert read_note(tmp_path, error=DataError) == DAYLIGHT
 
 
 def test_without_notes_everything_is_automatic(data):

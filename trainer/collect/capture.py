@@ -16,12 +16,13 @@ import PIL.Image
 
 from edge.card import BACKGROUND
 from edge.errors import SourceError
+from edge.files import is_folder
 from edge.pictures import find_pictures
-from edge.sources import Folder, default_source, open_source
+from edge.sources import default_source, open_source
+from edge.taken import AUTOMATIC
 from trainer.dataset import POINTS
 from trainer.errors import DataError
-from trainer.taken import AUTOMATIC, note
-from trainer.words import names
+from trainer.taken import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -126,22 +127,16 @@ def open_for_capture(
         sessions = sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
         # Without a seed another person and room each time.
         return Virtual(seed=int(seed or 1 + sessions), labels=[label])
-    source = open_source(name)
-    if isinstance(source, Folder):
-        _check_is_one(name, label)
-    return source
+    return open_source(name)
 
 
-def _check_is_one(name: str, label: str) -> None:
-    """Refuse a folder of folders: most often they are other labels' or sessions'."""
-    folder = Path(name)
-    found = {path.relative_to(folder).parts[0] for path in find_pictures(folder)}
-    inner = sorted(part for part in found if (folder / part).is_dir())
-    if len(inner) > 1:
-        raise SourceError(
-            f"{name}: all of {names(inner)} would become one session of '{label}'; give one of "
-            f"them, such as {folder / inner[0]}"
-        )
+def folders_in(name: str | None) -> list[str]:
+    """Return the folders of a folder to record from, if it has several with pictures in them."""
+    if name is None or not is_folder(name):
+        return []
+    found = {path.relative_to(name).parts for path in find_pictures(Path(name))}
+    inner = sorted({parts[0] for parts in found if len(parts) > 1})
+    return inner if len(inner) > 1 else []
 
 
 def _set_camera(name: str, kind: str, taken: edge.card.Camera) -> Source:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
@@ -13,10 +14,7 @@ from edge.console import Command
 from trainer.commands.shared import data_option, fetch_missing
 from trainer.errors import DataError
 from trainer.tell import say
-from trainer.words import count
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from trainer.words import count, names
 
 
 @click.command(
@@ -67,10 +65,16 @@ def capture(
     Move your hand about a little while it runs: nearer, farther, turned. Ctrl-C ends it and keeps
     what there is. Record each gesture at least twice, at different times or places.
     """
+    from edge.taken import AUTOMATIC
     from trainer.collect.capture import capture as record
-    from trainer.collect.capture import keep_picture, keep_points, open_for_capture, session_folder
+    from trainer.collect.capture import (
+        folders_in,
+        keep_picture,
+        keep_points,
+        open_for_capture,
+        session_folder,
+    )
     from trainer.collect.viewfinder import Viewfinder
-    from trainer.taken import AUTOMATIC
 
     folder = session_folder(data, label)
     if keep != "pictures":
@@ -82,6 +86,11 @@ def capture(
     if taken.fault:  # an exposure of NaN is in any range
         raise click.UsageError(taken.fault)
     camera = open_for_capture(source, label, data, taken)
+    if inner := folders_in(source):
+        say(
+            f"note: the pictures of {names(inner)} become one session of '{label}'; if they are "
+            f"several gestures or sessions, take one a time: --source {Path(source or '', inner[0])}"
+        )
     shots = record(camera, folder, number=number, countdown=countdown, keep=keeping)
     # Closed by hand, as what it leaves is counted below.
     with Viewfinder(label, number) as viewfinder, closing(shots):

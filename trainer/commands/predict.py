@@ -11,6 +11,7 @@ import click
 from edge.console import Command, complain
 from edge.errors import PictureError
 from trainer.commands.shared import check_order, json_option
+from trainer.errors import DataError
 
 
 @click.command("predict", cls=Command, epilog="Example: trainer predict model.onnx photo.jpg")
@@ -21,6 +22,7 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     """Say what each PICTURE shows."""
     check_order(model, pictures)
     from edge.classifier import Classifier
+    from edge.taken import AUTOMATIC, read_note, turn_to
     from trainer.evaluate import predict as predict_file
 
     classifier = Classifier(model)
@@ -28,7 +30,9 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     unreadable = 0
     for picture in pictures:
         try:
-            prediction = predict_file(classifier, picture)
+            noted = read_note(picture.parent, error=DataError) or AUTOMATIC
+            how = turn_to(classifier.card.camera, noted)
+            prediction = predict_file(classifier, picture, how)
         except PictureError as problem:  # the others have their turn all the same
             complain(problem)
             unreadable += 1

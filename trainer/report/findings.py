@@ -12,13 +12,13 @@ import numpy as np
 from edge.classifier import Classifier
 from edge.errors import PictureError
 from edge.pictures import read_picture
+from edge.taken import turn_to
 from edge.turning import turn
 from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
 from trainer.report.advice import advise
 from trainer.report.explain import hidden_pictures, occlusion, pick_examples
 from trainer.report.page import Occlusion, Report, write_report
-from trainer.taken import turn_to
 from trainer.validate import learning_curve
 
 if TYPE_CHECKING:

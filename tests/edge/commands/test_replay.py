@@ -21,7 +21,7 @@ from edge.frame import Frame, Source
 from edge.loop import Step, make_decider, steps
 from edge.outputs import Outputs
 from edge.played import Replay
-from edge.recordings import REST, Recordings
+from edge.recordings import Recordings
 from edge.truth import Span, Truth
 
 main = Group("edge", commands=[replay])
@@ -260,51 +260,3 @@ def test_each_decision_is_judged():
         Verdict.SEEN, Verdict.REPEATED, Verdict.FALSE,
     ]  # fmt: skip
     assert played.events.delays == pytest.approx([0.1])
-
-
-# --- Folders as recordings
-
-
-def pictures(folder, *names):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (90, 120, 60)).save(path)
-    return folder
-
-
-def test_sessions_follow_each_other_and_in_each_the_labels(tmp_path):
-    names = [
-        f"{label}/{session}/{number}.png"
-        for label in ("palm", "rock") for session in ("s2", "s10") for number in (1, 2)
-    ]  # fmt: skip
-    frames = list(Recordings(pictures(tmp_path, *names), rate=4))
-    order = [(frame.truth, frame.name.split("/")[1]) for frame in frames[::2]]
-    assert order == [("palm", "s2"), ("rock", "s2"), ("palm", "s10"), ("rock", "s10")]
-    times = [frame.time for frame in frames[:4]]
-    assert times == [0, 0.25, 0.5 + REST, 0.75 + REST]
-
-
-def test_single_pictures_of_a_label_are_one_recording(tmp_path):
-    names = ["rock/a/1.png", "rock/b/1.png", "rock/c/1.png", "rock/c/2.png", "rock/loose.png"]
-    frames = list(Recordings(pictures(tmp_path, *names), rate=4))
-    assert [frame.name for frame in frames] == [
-        "rock/a/1.png", "rock/b/1.png", "rock/loose.png", "rock/c/1.png", "rock/c/2.png",
-    ]  # fmt: skip
-    assert frames[3].time - frames[2].time == 0.25 + REST
-
-
-def test_without_labels_all_is_one_recording(tmp_path):
-    names = ["b/1.png", "a/1.png", "a/2.png"]
-    frames = list(Recordings(pictures(tmp_path, *names), rate=4, labelled=False))
-    assert [(f.name, f.time, f.truth) for f in frames] == [
-        ("a/1.png", 0, None), ("a/2.png", 0.25, None), ("b/1.png", 0.5, None),
-    ]  # fmt: skip
-
-
-def test_a_damaged_picture_is_skipped_and_named(tmp_path, caplog):
-    pictures(tmp_path, "rock/1.png", "rock/3.png")
-    (tmp_path / "rock" / "2.png").write_text("no picture")
-    frames = list(Recordings(tmp_path, rate=4))
-    assert [frame.time for frame in frames] == [0, 0.25]
-    assert "2.png" in caplog.text
