@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edge.card import BACKGROUND
+from edge.card import BACKGROUND, NOTE
 from edge.pictures import SUFFIXES, ends, find_pictures, natural_key
 from edge.taken import AUTOMATIC
 from trainer.errors import DataError
@@ -26,6 +27,9 @@ POINTS = ".points"
 """Of a recording that kept no pictures, only a hand's points: see `trainer.features.points`."""
 OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
 """Pictures, too, but not ones that are read here."""
+FILMS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"}
+OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini", NOTE}
+"""What systems put beside people's files, and we."""
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
 """What people call the folder of the scene without a gesture."""
 PARTS = {"data", "test", "testing", "train", "training", "val", "valid", "validation"}
@@ -79,6 +83,11 @@ class Dataset:
         """Return the dataset without some pictures."""
         gone = set(unreadable)
         return replace(self, pictures=[p for p in self.pictures if p not in gone])
+
+
+def is_of_systems(name: str) -> bool:
+    """Tell what systems add to folders by themselves, and hide."""
+    return name.startswith(".") or name.casefold() in OF_SYSTEMS
 
 
 def keeps_points(path: Path) -> bool:
@@ -151,10 +160,15 @@ def read_dataset(root: Path) -> Dataset:
         DataError: no such folder, no classes in it, a class without a picture, or a damaged note of
             how a session was taken.
     """
-    if not root.is_dir():
+    if not root.exists():
         raise DataError(f"{root}: no such folder; it should hold one folder of pictures a gesture")
+    if root.is_file():
+        raise DataError(
+            f"{root}: no such folder, but a file; pictures come out of a film with trainer "
+            "capture, out of an archive with trainer import"
+        )
     folders = sorted(
-        (path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")),
+        (path for path in root.iterdir() if path.is_dir() and not is_of_systems(path.name)),
         key=lambda path: natural_key(path.name),
     )
     if not folders and _find(root):
@@ -164,7 +178,9 @@ def read_dataset(root: Path) -> Dataset:
     if all(folder.name.casefold() in PARTS for folder in folders):
         which = next((f for f in folders if f.name.casefold().startswith("train")), folders[0])
         raise DataError(f"{root}: holds folders of gestures, each for itself; give one: {which}")
-    notes: list[str] = []
+    notes = list(_nearly_one_name(folders))
+    if beside := sum(path.suffix.lower() in SUFFIXES for path in root.iterdir()):
+        notes.append(f"{count(beside, 'picture')} beside the classes' folders left out")
     pictures = [picture for folder in folders for picture in _read_label(folder, notes)]
     taken = how_taken([picture.path for picture in pictures], root)
     usual, differing = most_usual(taken)
@@ -201,25 +217,19 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
         # Control characters and bytes that are no text: no card or edge.toml could hold them.
         raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
-    label = unicodedata.normalize("NFC", folder.name)  # a Mac may spell an umlaut with two letters
+    label = _label(folder)
     paths = _find(folder)
-    others = sum(path.suffix.lower() in OTHER_FORMATS for path in folder.rglob("*"))
-    if others and not paths:
-        raise DataError(
-            f"{folder}: {count(others, 'picture')} of kinds not read here; convert to JPEG"
-        )
+    rest = [path for path in folder.rglob("*") if path.is_file() and not is_of_systems(path.name)]
+    others = list(_left_out(sorted(set(rest) - set(paths)), label))
     if not paths:
-        raise DataError(
-            f"{folder}: no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), "
-            "or remove the folder"
-        )
+        lacking = f"no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), or remove it"
+        raise DataError(f"{folder}: {'; '.join([*others[:1], lacking])}")
     if label != BACKGROUND and label.casefold() in NOTHING:
         notes.append(
             f"{label}: taught like any gesture; if it means none of them, call the folder "
             f"'{BACKGROUND}', which never triggers anything"
         )
-    if others:
-        notes.append(f"{label}: {others} files of other kinds left out; convert them to JPEG")
+    notes += [f"{label}: {what}" for what in others]
     loose = [path for path in paths if path.parent == folder]
     return (_loose(loose, label, notes) if loose else []) + [
         Picture(path, label, path.relative_to(folder).parts[0])
@@ -228,12 +238,43 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
     ]
 
 
+def _left_out(rest: list[Path], label: str) -> Iterator[str]:
+    """Yield in words what is not read of a label's files, and what to do with it."""
+    kinds = [path.suffix.lower() for path in rest]
+    if others := sum(kind in OTHER_FORMATS for kind in kinds):
+        yield f"{count(others, 'picture')} of kinds not read here; convert to JPEG"
+    if films := [path for path, kind in zip(rest, kinds, strict=True) if kind in FILMS]:
+        command = f"trainer capture {shlex.quote(label)} --source {shlex.quote(str(films[0]))}"
+        yield f"{count(len(films), 'film')} left out; for pictures of it: {command}"
+    known = OTHER_FORMATS | FILMS
+    if strange := [path for path, kind in zip(rest, kinds, strict=True) if kind not in known]:
+        yield f"{count(len(strange), 'other file')} left out, such as {strange[0].name}"
+
+
+def _label(folder: Path) -> str:
+    """Return what a folder's name says; a Mac may spell an umlaut with two letters."""
+    return unicodedata.normalize("NFC", folder.name)
+
+
+def _nearly_one_name(folders: list[Path]) -> Iterator[str]:
+    """Yield which classes are one but for capitals and blanks: most often a slip."""
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        other = seen.setdefault(_label(folder).strip().casefold(), folder)
+        if other is not folder:
+            yield (
+                f"'{other.name}' and '{folder.name}' are taught as two classes; if they mean one, "
+                "move the pictures together"
+            )
+
+
 def _loose(paths: list[Path], label: str, notes: list[str]) -> list[Picture]:
     """Return pictures that lie in no session's folder, and note what was assumed of them."""
     sessions, how = guess_sessions(paths)
     assumed = "one session" if len(sessions) == 1 else f"{len(sessions)} sessions"
     notes.append(
-        f"{label}: {len(paths)} pictures without a session's folder; assumed {assumed}, {how}"
+        f"{label}: {count(len(paths), 'picture')} without a session's folder; assumed {assumed}, "
+        f"{how}"
     )
     return [
         Picture(path, label, f"{label}-run{number}")

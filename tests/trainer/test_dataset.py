@@ -51,6 +51,35 @@ def test_a_folder_of_a_phones_own_pictures_alone_says_what_to_do(tmp_path):
         read_dataset(tmp_path)
 
 
+def test_what_is_left_out_is_said_with_what_to_do(tmp_path):
+    touch(
+        tmp_path,
+        *["rock/s/1.jpg", "rock/s/2.JFIF", "rock/s/3.heic", "rock/s/IMG 1.MOV", "rock/s/notes.txt"],
+        *["palm/1/1.jpg", "rock/s/Thumbs.db", "@eaDir/x.jpg", "photo.jpg"],
+    )
+    dataset = read_dataset(tmp_path)
+    assert dataset.counts() == {"palm": 1, "rock": 2}
+    film = f"'{tmp_path / 'rock' / 's' / 'IMG 1.MOV'}'"
+    assert dataset.notes == [
+        "1 picture beside the classes' folders left out",
+        "rock: 1 picture of kinds not read here; convert to JPEG",
+        f"rock: 1 film left out; for pictures of it: trainer capture rock --source {film}",
+        "rock: 1 other file left out, such as notes.txt",
+    ]
+
+
+def test_a_film_alone_says_how_to_take_its_pictures(tmp_path):
+    touch(tmp_path, "rock/1.jpg", "palm/film.mp4")
+    with pytest.raises(DataError, match=r"palm: 1 film left out; .*trainer capture palm --source"):
+        read_dataset(tmp_path)
+
+
+def test_classes_of_nearly_one_name_are_told(tmp_path):
+    touch(tmp_path, "Fist/s/1.jpg", "fist/s/1.jpg", "palm/s/1.jpg")
+    (note,) = read_dataset(tmp_path).notes
+    assert note.startswith("'Fist' and 'fist' are taught as two classes")
+
+
 def test_what_another_session_has_already_is_counted_once(make_data):
     root = make_data(labels=("fist", "palm"), sessions=2, pictures=3)
     first, second = sorted((root / "palm").iterdir())

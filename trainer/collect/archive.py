@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from trainer.dataset import is_of_systems
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
     f"{name}{n}" for name in ("COM", "LPT") for n in range(10)
 }
 """No file on Windows can be called so."""
-JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
-"""What systems add to folders by themselves."""
 UTF8, ENCRYPTED = 0x800, 0x1  # flags of an entry
 
 
@@ -84,7 +83,9 @@ class Archive:
             file.close()
             raise
         self._file = file
-        self.entries = [entry for entry in entries if entry and not _is_junk(entry)]
+        self.entries = [
+            entry for entry in entries if entry and not any(map(is_of_systems, entry.parts))
+        ]
         """Its files without hidden ones and what systems add, in the archive's order."""
 
     def read(self, entry: Entry, most: int) -> bytes:
@@ -195,7 +196,3 @@ def _unsafe(name: str, parts: tuple[str, ...]) -> str | None:
     if not parts or max(map(len, parts)) > 255:
         return "a name too long or empty"
     return None
-
-
-def _is_junk(entry: Entry) -> bool:
-    return any(part.startswith(".") or part.casefold() in JUNK for part in entry.parts)

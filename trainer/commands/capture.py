@@ -89,7 +89,7 @@ def capture(
     if inner := folders_in(source):
         say(
             f"note: the pictures of {names(inner)} become one session of '{label}'; if they are "
-            f"several gestures or sessions, take one a time: --source {Path(source or '', inner[0])}"
+            f"several gestures or sessions, one a time: --source {Path(source or '', inner[0])}"
         )
     shots = record(camera, folder, number=number, countdown=countdown, keep=keeping)
     # Closed by hand, as what it leaves is counted below.
