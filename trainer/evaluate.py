@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ class Evaluation:
     """`[classes, classes]`: rows are the truth, columns the likeliest label."""
     sure: int
     """Pictures of taught gestures that are right and sure enough to switch an output."""
-    unknown: int
-    """Pictures of labels that the model was never taught."""
+    strangers: Counter[str]
+    """How many pictures there are of each label that the model was never taught."""
     unknown_accepted: int
     """Of those, how many it would call a gesture: sure enough, and not strange."""
     skipped: list[str]
@@ -47,6 +48,11 @@ class Evaluation:
     def n(self) -> int:
         """Pictures of taught labels."""
         return int(self.confusion.sum())
+
+    @property
+    def unknown(self) -> int:
+        """Pictures of labels that the model was never taught."""
+        return self.strangers.total()
 
     @property
     def accuracy(self) -> float | None:
@@ -80,6 +86,7 @@ class Evaluation:
             "per_class": self.per_class(),
             "sure": self.sure,
             "unknown": {"n": self.unknown, "accepted": self.unknown_accepted},
+            "strangers": dict(self.strangers),
             "skipped": self.skipped,
         }
 
@@ -97,7 +104,8 @@ def evaluate(
     """
     index = {label: number for number, label in enumerate(classifier.labels)}
     confusion = np.zeros((len(index), len(index)), np.int64)
-    sure = unknown = accepted = 0
+    sure = accepted = 0
+    strangers: Counter[str] = Counter()
     skipped: list[str] = []
     for number, picture in enumerate(dataset.pictures, start=1):
         try:
@@ -110,17 +118,17 @@ def evaluate(
             confusion[index[picture.label], index[prediction.label]] += 1
             sure += prediction.label == picture.label and is_accepted(classifier, prediction)
         else:
-            unknown += 1
+            strangers[picture.label] += 1
             accepted += is_accepted(classifier, prediction)
         if progress is not None:
             progress(number, len(dataset.pictures))
-    if not confusion.sum() + unknown:
+    if not confusion.sum() + strangers.total():
         raise DataError(f"{dataset.root}: not one picture could be read; first: {skipped[0]}")
     return Evaluation(
         list(classifier.labels),
         confusion,
         sure,
-        unknown,
+        strangers,
         accepted,
         skipped,
     )

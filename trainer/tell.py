@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,10 +14,10 @@ from rich.markup import escape  # a label may look like [bold]
 from rich.table import Table
 
 from edge.card import BACKGROUND
-from trainer.words import count
+from trainer.words import count, shorten
 
 if TYPE_CHECKING:
-    from trainer.describe import Described
+    from trainer.dataset import Dataset
     from trainer.evaluate import Evaluation
     from trainer.recipe import Taught
 
@@ -78,15 +80,17 @@ def say_skipped(lines: list[str]) -> None:
         say(f"skipped {len(lines)} picture{'s' * (len(lines) > 1)} that could not be read{more}")
 
 
-def say_sessions(described: Described) -> None:
+def say_sessions(dataset: Dataset) -> None:
     """Warn of labels with a single session, and say what to record next."""
-    sessions = described.dataset.sessions()
+    sessions = dataset.sessions()
     lonely = [label for label, found in sessions.items() if len(found) < 2]
     if lonely:
+        usual = dataset.root == Path("data")
+        there = "" if usual else f" --data {shlex.quote(str(dataset.root))}"
         say(
             f"warning: only one session of {', '.join(lonely)}, so how well it is told from the "
             "others elsewhere is not known; record another one, at another time, place or light: "
-            f"trainer capture {shlex.quote(lonely[0])}"
+            f"trainer capture {shlex.quote(lonely[0])}{there}"
         )
 
 
@@ -105,7 +109,9 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
     """
     console = console or Console(highlight=False)
     if evaluation.accuracy is not None:
-        console.print(f"accuracy {evaluation.accuracy:.1%} on {count(evaluation.n, 'picture')}")
+        pictures = count(evaluation.n + evaluation.unknown, "picture")
+        part = f"{evaluation.n:,} of {pictures}" if evaluation.unknown else pictures
+        console.print(f"accuracy {evaluation.accuracy:.1%} on {part}")
         gestures = sum(
             figures["n"] or 0
             for label, figures in evaluation.per_class().items()
@@ -124,9 +130,13 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             _print_worst(evaluation, console)
     if evaluation.unknown:
         console.print(
-            f"{evaluation.unknown} pictures of labels that were never taught; "
-            f"called a gesture: {evaluation.unknown_accepted}"
+            f"{count(evaluation.unknown, 'picture')} of labels that were never taught; called a "
+            f"gesture: {evaluation.unknown_accepted}"
         )
+        for label, number in evaluation.strangers.most_common(WORST):
+            near = get_close_matches(label.casefold(), evaluation.labels, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            console.print(f"{number:6}  {escape(shorten(label) + hint)}")
 
 
 def _per_class(evaluation: Evaluation) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_what_was_taken_for_what_is_told_of_many_labels_too(terminal, whole):
     confusion = 5 * np.eye(60, dtype=int)
     confusion[3, 7] = 9
     console = Console(width=80, force_terminal=terminal, record=True, file=io.StringIO())
-    print_evaluation(Evaluation(labels, confusion, 0, 0, 0, []), console)
+    print_evaluation(Evaluation(labels, confusion, 0, Counter(), 0, []), console)
     text = console.export_text()
     assert ("label 3 taken for label 7" in text) != whole
     assert ("rows: what was shown" in text) == whole
@@ -93,7 +94,7 @@ def test_confusion_precision_and_recall_by_hand(answers):
 
 
 def test_precision_and_recall_are_not_each_other():
-    evaluation = Evaluation(["a", "b"], np.array([[8, 2], [0, 5]]), 0, 0, 0, [])
+    evaluation = Evaluation(["a", "b"], np.array([[8, 2], [0, 5]]), 0, Counter(), 0, [])
     assert evaluation.per_class()["a"] == {"precision": 1.0, "recall": 0.8, "n": 10}
     assert evaluation.per_class()["b"]["precision"] == pytest.approx(5 / 7)
 
@@ -110,6 +111,17 @@ def test_labels_never_taught_are_counted_apart(answers):
     assert evaluation.accuracy == 1
     assert evaluation.unknown == 5
     assert evaluation.unknown_accepted == 2  # not: unsure, strange, background
+
+
+def test_labels_that_were_never_taught_are_named_with_what_they_may_mean():
+    console = Console(width=80, record=True, file=io.StringIO())
+    strangers = Counter({"Fist": 20, "elsewhere": 40})
+    confusion = np.array([[8, 2], [0, 5]])
+    print_evaluation(Evaluation(["fist", "palm"], confusion, 9, strangers, 3, []), console)
+    told = console.export_text()
+    assert "accuracy 86.7% on 15 of 75 pictures" in told
+    assert "60 pictures of labels that were never taught; called a gesture: 3" in told
+    assert "    40  elsewhere\n    20  Fist; did you mean fist?" in told
 
 
 def test_nothing_but_unknown_labels_has_no_accuracy(answers):

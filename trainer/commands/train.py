@@ -164,7 +164,7 @@ def _teach(
     say_skipped(taught.described.unreadable)
     say_choice(taught)
     say_end(taught)
-    say_sessions(taught.described)
+    say_sessions(taught.described.dataset)
     return taught
 
 
