@@ -28,8 +28,12 @@ MODULES = ("numpy", "gpiozero", "lgpio", "picamera2", "libcamera")
 LISTING = """
 import json, sys
 from importlib import metadata
+from pathlib import Path
 found = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-print(json.dumps({"python": list(sys.version_info[:2]), "packages": found}))
+made = Path(sys.prefix, "pyvenv.cfg").read_text()
+# False until all else of it is made.
+whole = "include-system-site-packages = true" in made
+print(json.dumps({"python": list(sys.version_info[:2]), "packages": found, "whole": whole}))
 """
 NOT_CAMERAS = r"csi2|pisp|rp1|unicam|bcm2835|hevc|fe[0-9]?\b"
 """What the kernel calls the parts of a Pi's own picture path, which are there without a camera."""

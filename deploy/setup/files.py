@@ -50,6 +50,12 @@ polkit.addRule(function(action, subject) {{
     }}
 }});
 """
+EDGE = "/usr/local/bin/edge"
+EDGE_TEXT = """\
+#!/bin/sh
+# Made by `deploy setup` of handwave: edge, of the release that runs.
+PYTHONPATH={root}/current exec {root}/venv/bin/python -P -m edge "$@"
+"""
 NETWORK_TEXT = """\
 # edge.toml has mqtt or webhook: the service may use the network.
 [Service]
@@ -115,6 +121,9 @@ def files(target: Target, needs: Needs, survey: Survey) -> list[File]:
         reload_them = ("udevadm", "trigger", "--subsystem-match=gpio", "--subsystem-match=dma_heap")
         why = "pins for group gpio, the camera's memory for group video"
         found.append(File(DEVICES, DEVICES_TEXT, why, then=reload_them))
+    command = EDGE_TEXT.format(root=target.root)
+    if survey.places.get(EDGE) is None or survey.text(EDGE) == command:  # else it is another's
+        found.append(File(EDGE, command, "the command edge, for who looks there", 0o755))
     return found
 
 
@@ -160,7 +169,7 @@ def pip_conf(target: Target) -> str:
 def paths(target: Target) -> list[str]:
     """Return every path that a survey should tell of."""
     etc = "/etc/systemd/system"
-    of_system = [JOURNAL, WATCHDOG, DEVICES, POLKIT, SETUP, PACKAGES, SIGNERS, MEMORY]
+    of_system = [JOURNAL, WATCHDOG, DEVICES, POLKIT, EDGE, SETUP, PACKAGES, SIGNERS, MEMORY]
     of_target = [tmpfiles(target), network(target), sudoers(target), pip_conf(target)]
     units = [f"{etc}/{target.unit}", f"{etc}/{target.check_unit}", f"{etc}/{target.unit}.d"]
     return [*of_system, *of_target, constraints(target), *units, target.root, target.trial]

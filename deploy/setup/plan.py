@@ -32,6 +32,8 @@ APT = (
     "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300",
 )  # fmt: skip
 """apt waits for an upgrade that runs by itself, asks nothing, and keeps changed settings."""
+OF_PUSHES = ("lock", "history", "releases", "current")
+"""What pushes make in the root folder: whoever pushes next has to own it."""
 KEEP_OLD = ("-o", "Dpkg::Options::=--force-confold")
 
 
@@ -42,6 +44,12 @@ class Run:
     command: str
 
 
+REPAIR = (
+    # Whoever has the lock may be apt itself, gone on without us.
+    "for second in $(seq 300); do said=$(dpkg --configure -a 2>&1) && break; "
+    'case "$said" in *lock*) sleep 1;; *) break;; esac; done; '
+    'echo "$said"; [ -z "$(dpkg --audit)" ]'
+)
 # All that is new counts: apt would keep much of it, as what others suggest.
 INSTALLED = (
     r"dpkg-query -Wf '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u"
@@ -115,6 +123,15 @@ def plan(
     return steps
 
 
+def alone(command: str) -> Run:
+    """Return a command that goes on where the connection is lost: half a package is a burden."""
+    return Run(
+        "trap '' HUP PIPE; told=$(mktemp) && "
+        f'{{ {{ {command}; }} </dev/null >"$told" 2>&1; code=$?; cat "$told"; rm "$told"; '
+        "(exit $code); }"
+    )
+
+
 def missing_packages(survey: Survey, needs: Needs) -> list[str]:
     """Return the packages that apt has to install."""
     return [name for name in needs.apt if name not in survey.packages]
@@ -134,28 +151,31 @@ def missing_python(survey: Survey, needs: Needs) -> list[str]:
 
 
 def venv_fits(survey: Survey) -> bool:
-    """Return whether there is a venv, of the Python that the system has now."""
-    return survey.venv is not None and tuple(survey.venv["python"]) == survey.python
+    """Return whether there is a whole venv, of the Python that the system has now."""
+    venv = survey.venv
+    return venv is not None and tuple(venv["python"]) == survey.python and venv["whole"]
 
 
 def _packages(
     survey: Survey, needs: Needs, target: Target, carried: Carried | None
 ) -> Iterator[Step]:
     missing = missing_packages(survey, needs)
+    if survey.dpkg_broken:  # power or a connection went while apt was at work
+        yield Step("repair", "packages that are half installed", (alone(REPAIR),))
     if not missing:
         return
     install = (*APT, *KEEP_OLD, "install", "--no-install-recommends")
     commands: list[Run | Put] = []
     if carried is None:
         if survey.lists_age is None or survey.lists_age > DAY:
-            commands.append(run(*APT, "update"))
-        commands.append(run(*install, *missing))
+            commands.append(alone(shlex.join([*APT, "update"])))
+        commands.append(alone(shlex.join([*install, *missing])))
     else:  # apt itself compares them with its lists
         folder = f"{target.root}/.debs"
         commands.append(run("install", "-d", f"{folder}/partial"))
         commands += [Put(f"{folder}/{name}", data) for name, data in carried.debs.items()]
         here = ("-o", f"Dir::Cache::archives={folder}")  # what lies there is not fetched
-        commands += [run(*install, *here, *missing), run("rm", "-rf", folder)]
+        commands += [alone(shlex.join([*install, *here, *missing])), run("rm", "-rf", folder)]
     how = "" if carried is None else f" ({len(carried.debs)} carried from here)"
     commands = [NOTE_BEFORE, *commands, NOTE_NEW]
     yield Step("packages", f"apt install {' '.join(missing)}{how}", tuple(commands))
@@ -195,20 +215,27 @@ def _folder(survey: Survey, target: Target) -> Iterator[Step]:
     if there is None or there["owner"] != survey.login:
         owner = ("-o", survey.login, "-g", survey.login_group)
         make = run("install", "-d", "-m", "755", *owner, target.root)
-        yield Step("folder", f"{target.root}, {survey.login}'s", (make,))
+        was = f" ({there['owner']}'s so far)" if there else ""
+        theirs = Run(
+            f"cd {shlex.quote(target.root)} && for one in {' '.join(OF_PUSHES)}; do "
+            f'[ ! -e "$one" ] || chown -hR {shlex.quote(f"{survey.login}:{survey.login_group}")} '
+            '"$one" || exit 1; done'
+        )
+        yield Step("folder", f"{target.root}, {survey.login}'s{was}", (make, theirs))
 
 
 def _venv(survey: Survey, needs: Needs, target: Target, carried: Carried | None) -> Iterator[Step]:
     root = f"{target.root}/venv"
     python = f"{root}/bin/python"
+    on_disk = run("sync", "-f", target.root)  # a power cut may follow
     if not venv_fits(survey):
         make = run("python3", "-m", "venv", "--clear", "--system-site-packages", root)
-        why = (
-            f" (it was made for Python {dotted(tuple(survey.venv['python']))})"
-            if survey.venv
-            else ""
-        )
-        yield Step("venv", f"{root}, sees apt's modules{why}", (make,))
+        why = ""
+        if survey.venv:
+            made_for = dotted(tuple(survey.venv["python"]))
+            half = tuple(survey.venv["python"]) == survey.python
+            why = " (it was half made)" if half else f" (it was made for Python {made_for})"
+        yield Step("venv", f"{root}, sees apt's modules{why}", (make, on_disk))
     missing = missing_python(survey, needs)
     held = f"numpy=={survey.modules.get('numpy')}\n"
     if not missing and survey.text(setup_files.constraints(target)) == held:
@@ -225,6 +252,7 @@ def _venv(survey: Survey, needs: Needs, target: Target, carried: Carried | None)
     if "picamera2" in missing:
         stub = setup_files.previews(target, survey.python)
         commands.append(Put(stub, setup_files.NO_PREVIEWS.encode()))
+    commands.append(on_disk)
     what = " ".join(missing) or "nothing new"
     how = "" if carried is None else f" ({len(carried.wheels)} wheels carried from here)"
     yield Step("python", f"{what}, NumPy held to apt's{how}", tuple(commands))
@@ -305,8 +333,10 @@ def remember(
     }
     for key, names in fresh.items():
         made[key] = list(dict.fromkeys([*made[key], *names]))
-    memory = {"root": target.root, "unit": target.unit, "login": survey.login, "made": made}
-    return json.dumps(memory, indent=1) + "\n"
+    before = read_memory(survey)["targets"]
+    here = {"root": target.root, "unit": target.unit}
+    targets = before if here in before else [*before, here]
+    return json.dumps({"targets": targets, "login": survey.login, "made": made}, indent=1) + "\n"
 
 
 def read_memory(survey: Survey) -> dict[str, Any]:
@@ -316,4 +346,7 @@ def read_memory(survey: Survey) -> dict[str, Any]:
     except ValueError:
         memory = {}
     made = memory.get("made", {})
-    return {**memory, "made": {key: made.get(key, []) for key in MADE}}
+    return {
+        "targets": memory.get("targets", []),
+        "made": {key: made.get(key, []) for key in MADE},
+    }

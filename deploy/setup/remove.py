@@ -21,13 +21,13 @@ OURS = (".service.d", ".conf.d")
 def plan(survey: Survey) -> list[Step]:
     """Return what must happen for nothing of handwave to be left; nothing, if nothing is."""
     memory = read_memory(survey)
-    if "unit" not in memory:
+    made, targets = memory["made"], [Target(**one) for one in memory["targets"]]
+    if not targets:
         return []
-    target, made = Target(memory["root"], memory["unit"]), memory["made"]
     return [
-        _stop(target),
-        *([_files(made["files"], target)] if made["files"] else []),
-        *_folders(made["folders"], target),
+        *(_stop(target) for target in targets),
+        *([_files(made["files"], targets)] if made["files"] else []),
+        *_folders(made["folders"], targets),
         *_people(made),
         _memory(),
     ]
@@ -42,8 +42,9 @@ def left(survey: Survey, host: str) -> Iterator[str]:
             "apt's packages that came with setup; others may use them by now. To remove them: "
             f"ssh -t {host} 'sudo apt purge {' '.join(packages)}'"
         )
-    if "root" in memory and memory["root"] not in made["folders"]:
-        yield f"{memory['root']}, which was there before setup"
+    for target in memory["targets"]:
+        if target["root"] not in made["folders"]:
+            yield f"{target['root']}, which was there before setup"
     if survey.service_groups is not None and USER not in made["users"]:
         yield f"the user {USER}, who was there before setup"
 
@@ -55,14 +56,15 @@ def _stop(target: Target) -> Step:
     return Step("stop", f"{target.unit}, and no more at boot", (Run(stop), Run(forget)))
 
 
-def _files(files: list[str], target: Target) -> Step:
+def _files(files: list[str], targets: list[Target]) -> Step:
     unfinished = [f"{name}.new" for name in files]
     folders = {name.rpartition("/")[0] for name in files}
     commands = [run("rm", "-f", *files, *unfinished)]
     for folder in sorted(folder for folder in folders if folder.endswith(OURS)):
         there, keep = shlex.quote(folder), "--ignore-fail-on-non-empty"
         commands.append(Run(f"[ ! -d {there} ] || rmdir {keep} {there}"))
-    commands.append(run("rm", "-rf", target.trial, target.runtime))
+    in_memory = [folder for target in targets for folder in (target.trial, target.runtime)]
+    commands.append(run("rm", "-rf", *in_memory))
     commands.append(run("systemctl", "daemon-reload"))
     if setup_files.JOURNAL in files:
         commands.append(run("systemctl", "restart", "systemd-journald"))
@@ -73,9 +75,9 @@ def _files(files: list[str], target: Target) -> Step:
     return Step("files", " ".join(files), tuple(commands))
 
 
-def _folders(folders: list[str], target: Target) -> Iterator[Step]:
+def _folders(folders: list[str], targets: list[Target]) -> Iterator[Step]:
     for folder in folders:
-        if folder == target.root:  # nothing else was ever made by setup
+        if folder in {target.root for target in targets}:  # setup never made anything else
             yield Step("folder", f"{folder}, with every release", (run("rm", "-rf", folder),))
 
 

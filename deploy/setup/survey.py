@@ -155,8 +155,6 @@ def _wrong_state(survey: Survey, now: float, *, offline: bool) -> Iterator[str]:
         )
     elif survey.may != "root":
         yield f"{survey.login} is not root there, and there is no sudo: set up as root"
-    if survey.dpkg_broken:
-        yield "packages are half installed there: sudo dpkg --configure -a"
 
 
 def warnings(survey: Survey, *, now: float, camera: bool = True) -> Iterator[str]:

@@ -106,14 +106,14 @@ def test_a_damaged_wheel_is_fetched_anew(index, cache):
 
 def test_only_what_is_missing_there_is_sent(index):
     there = {"flatbuffers": "25.0", "click": "8.1.8", "msgspec": "0.18.0"}
-    venv = replace(HAS_APT, venv={"python": [3, 11], "packages": there})
+    venv = replace(HAS_APT, venv={"python": [3, 11], "packages": there, "whole": True})
     carried, _ = bring(venv)
     assert set(carried.wheels) == {name for name in WHEELS if name.startswith("onnxruntime")}
 
 
 def test_where_nothing_is_missing_nothing_is_fetched():
     there = {"onnxruntime": "1.20.0", "click": "8.1.8", "msgspec": "0.18.0"}
-    venv = replace(HAS_APT, venv={"python": [3, 11], "packages": there})
+    venv = replace(HAS_APT, venv={"python": [3, 11], "packages": there, "whole": True})
     carried, told = bring(venv)
     assert (carried.wheels, carried.debs, told) == ({}, {}, [])
 

@@ -4,8 +4,11 @@ import getpass
 import json
 import os
 import pty
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +27,7 @@ from deploy.setup import HostSurvey, carry_out, handwave, keys
 from deploy.setup import files as setup_files
 from deploy.setup import remove as remove_plan
 from deploy.setup.needs import needs, required
-from deploy.setup.plan import Carried, Put, Run, Step, missing_python, plan, run
+from deploy.setup.plan import Carried, Put, Run, Step, alone, missing_python, plan, run
 from deploy.setup.survey import Survey
 from deploy.target import Target
 from edge.config import read_config
@@ -69,7 +72,7 @@ def after(survey, what, steps):
         survey,
         packages=dict.fromkeys(what.apt, "1"),
         modules={"numpy": "1.24.2"},
-        venv={"python": [3, 11], "packages": packages},
+        venv={"python": [3, 11], "packages": packages, "whole": True},
         service_groups=["handwave", *what.groups],
         login_groups=["pi", "sudo", "handwave", "systemd-journal"],
         enabled=True,
@@ -196,7 +199,7 @@ def test_a_fresh_pi_gets_everything_and_what_is_made_is_remembered_first():
     steps = plan(FRESH, needs(None, FRESH), TARGET)
     assert names(steps) == [
         "remember", "packages", "user", "member", "folder", "venv", "python",
-        "file", "file", "file", "file", "file", "reload", "enable",
+        "file", "file", "file", "file", "file", "file", "reload", "enable",
     ]  # fmt: skip
     memory = json.loads(steps[0].commands[1].content)
     assert memory["made"]["users"] == ["handwave"]
@@ -217,16 +220,61 @@ def test_a_second_set_up_does_nothing():
         ({"enabled": False}, ["enable"]),
         ({"need_reload": True}, ["reload"]),
         ({"venv": None}, ["venv", "python"]),
-        ({"venv": {"python": [3, 9], "packages": {}}}, ["venv", "python"]),
+        ({"venv": {"python": [3, 9], "packages": {}, "whole": True}}, ["venv", "python"]),
+        ({"venv": {"python": [3, 11], "packages": {}, "whole": False}}, ["venv", "python"]),
         ({"modules": {"numpy": "2.0.0"}}, ["python"]),
         ({"service_groups": ["handwave", "video", "audio"]}, ["member"]),
         ({"lists_age": 1e9}, []),
+        ({"dpkg_broken": True}, ["repair"]),
     ],
 )
 def test_only_what_is_not_as_it_should_be_is_done(changes, expected):
     what = needs(None, FRESH)
     done = after(FRESH, what, plan(FRESH, what, TARGET))
     assert names(plan(replace(done, **changes), what, TARGET)) == expected
+
+
+def test_the_command_edge_is_there_unless_somebody_elses_is():
+    what = needs(None, FRESH)
+    puts = [c for s in plan(FRESH, what, TARGET) for c in s.commands if isinstance(c, Put)]
+    (edge,) = [put for put in puts if put.path == setup_files.EDGE]
+    assert b"exec /opt/handwave/venv/bin/python -P -m edge" in edge.content
+    assert edge.mode == 0o755
+    theirs = {setup_files.EDGE: {"text": "a browser", "mode": 0o755, "owner": "root"}}
+    steps = plan(replace(FRESH, places=theirs), what, TARGET)
+    assert not any(setup_files.EDGE in step.does for step in steps)
+
+
+def test_another_login_takes_over_what_pushes_have_made_and_not_the_venv():
+    what = needs(None, FRESH)
+    done = after(FRESH, what, plan(FRESH, what, TARGET))
+    steps = plan(replace(done, login="eve", login_group="eve"), what, TARGET)
+    (folder,) = [step for step in steps if step.name == "folder"]
+    assert folder.does == "/opt/handwave, eve's (pi's so far)"
+    assert "lock history releases current" in folder.commands[1].command
+    assert "venv" not in folder.commands[1].command
+
+
+def started(command):
+    shell = ["sh", "-c", alone(command).command]
+    return subprocess.Popen(shell, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_apt_goes_on_where_the_connection_is_lost(tmp_path):
+    there, here = shlex.quote(str(tmp_path / "there")), shlex.quote(str(tmp_path / "here"))
+    child = started(f"touch {there}; sleep 0.3; echo said; touch {here}")
+    while not (tmp_path / "there").exists():
+        time.sleep(0.01)
+    child.stdout.close()
+    os.killpg(child.pid, signal.SIGHUP)
+    child.wait(10)
+    assert (tmp_path / "here").exists()
+
+
+def test_what_apt_says_and_how_it_ends_is_passed_on():
+    child = started("echo one; echo two >&2; (exit 3)")
+    assert child.communicate()[0] == "one\ntwo\n"
+    assert child.returncode == 3
 
 
 def test_a_unit_that_is_new_restarts_a_service_that_runs():
@@ -297,7 +345,7 @@ def test_another_unit_has_files_of_its_own():
 def test_requirements_are_met_by_version():
     what = needs(None, FRESH)
     old = {"onnxruntime": "1.15.0", "msgspec": "0.19", "click": "8.1.7"}
-    survey = replace(FRESH, venv={"python": [3, 11], "packages": old})
+    survey = replace(FRESH, venv={"python": [3, 11], "packages": old, "whole": True})
     assert [one.partition(">")[0] for one in missing_python(survey, what)] == ["onnxruntime"]
 
 
@@ -332,6 +380,22 @@ def test_a_group_that_setup_made_goes_and_a_user_who_was_there_stays():
     assert "group" in names(steps)
     assert "user" not in names(steps)
     assert any("handwave, who was there" in line for line in remove_plan.left(done, "pi"))
+
+
+def test_every_place_that_setup_was_told_of_is_cleared():
+    second = Target("/opt/second", "second.service")
+    what = needs(None, FRESH)
+    done = after(FRESH, what, plan(FRESH, what, second))
+    done = replace(done, places={**done.places, TARGET.root: None, TARGET.trial: None})
+    both = after(done, what, plan(done, what, TARGET))
+    both.places.update(done.places | both.places)
+    steps = remove_plan.plan(both)
+    assert [step.does for step in steps if step.name == "stop"] == [
+        "second.service, and no more at boot", "handwave.service, and no more at boot",
+    ]  # fmt: skip
+    gone = " ".join(command.command for step in steps for command in step.commands)
+    for folder in ("rm -rf /opt/second", "rm -rf /opt/handwave", "/run/second ", "/run/handwave"):
+        assert folder in gone
 
 
 def test_packages_stay_and_how_to_remove_them_is_said():

@@ -55,7 +55,6 @@ def test_a_pi_as_it_comes_has_no_problem_and_no_warning():
         ({"clock": NOW - 3 * 365 * 86400}, "1095 days behind"),
         ({"may": "password"}, "sudo asks pi for a password"),
         ({"may": "no sudo"}, "set up as root"),
-        ({"dpkg_broken": True}, "sudo dpkg --configure -a"),
     ],
 )
 def test_each_thing_that_is_in_the_way_is_one_problem(changes, words):
