@@ -35,7 +35,7 @@ class Facts:
     current: str | None
     """The release the service runs from its next start on: the last that got ready."""
     history: list[dict[str, str]]
-    """The releases that are there, the oldest push first: `release`, `time`, `who`."""
+    """The releases that are there, the last pushed last: `release`, `time`, `who`."""
     trial: str | None
     """A release that a push put on trial, and never came to keep or take back."""
     trial_writable: bool
@@ -76,6 +76,8 @@ class Order:
     """SHA-256 of the release's manifest, in hex, or the first digits of it."""
     tar: bytes = b""
     """What is uploaded: the files that the host lacks."""
+    goes_back: bool = False
+    """Whether it is no push, but goes back to a release that the host has."""
 
     @property
     def request(self) -> dict[str, Any]:
@@ -85,6 +87,7 @@ class Order:
             "release": self.release,
             "digest": self.digest,
             "limit": LIMIT + 1_000_000,  # the manifest and a signature come on top
+            "goes_back": self.goes_back,
             "who": f"{getpass.getuser()}@{socket.gethostname()}".replace(" ", "_"),
         }
 
@@ -129,20 +132,21 @@ def roll_back(
     dry_run: bool = False,
     tell: Callable[[str], None] = print,
 ) -> list[Step]:
-    """Make `host` run a release it has already: the one pushed before its current one, or this.
+    """Make `host` run a release it has already: what it ran before, or this.
 
     Raises:
         DeployError: it has no such release, or a step failed; it then runs what it ran.
     """
     facts = look(host, target, b"")
+    refuse(facts, target, host.name, signed=True)
     release = choose(facts, release, host.name)
-    steps = plan_back(facts, release, target, host.name)
+    steps = plan_back(facts, release, target)
     if not steps:
         tell(f"{host.name}: nothing to do: it runs {release}")
     elif dry_run:
         say(steps, host.name, tell)
     else:
-        act(host, target, Order(steps, release, release), tell)
+        act(host, target, Order(steps, release, release, goes_back=True), tell)
         tell(f"{host.name}: runs {release}")
     return steps
 
@@ -179,13 +183,8 @@ def plan(facts: Facts, bundle: Bundle, target: Target, host: str) -> list[Step]:
     return steps
 
 
-def plan_back(facts: Facts, release: str, target: Target, host: str) -> list[Step]:
-    """Return what must happen for the host to run a release that it has already.
-
-    Raises:
-        DeployError: the host is not set up for it.
-    """
-    refuse(facts, target, host, signed=True)
+def plan_back(facts: Facts, release: str, target: Target) -> list[Step]:
+    """Return what must happen for the host to run a release that it has already."""
     if facts.current != release:
         verify = Step("verify", f"SHA-256 of every file, against {release}")
         return [verify, *switch(facts, release, target)]
@@ -209,15 +208,25 @@ def _restart(target: Target) -> Step:
 def choose(facts: Facts, release: str | None, host: str) -> str:
     """Return the release to go back to.
 
+    Args:
+        facts: what the host said.
+        release: its first characters; None is what ran before the current one.
+        host: for messages.
+
     Raises:
         DeployError: there is none; the message says which there are.
     """
     names = [row["release"] for row in facts.history]
-    there = ", ".join(reversed(names)) or "none"
+    if not names:
+        raise DeployError(f"{host}: it has no release yet: deploy push {host}")
+    there = ", ".join(reversed(names))
     if release is not None:
-        if release not in names:
+        found = [name for name in names if name.startswith(release)]
+        if len(found) > 1:
+            raise DeployError(f"{host}: {release} is short for several; it has {there}")
+        if not found:
             raise DeployError(f"{host}: it has no release {release}; it has {there}")
-        return release
+        return found[0]
     at = names.index(facts.current) if facts.current in names else len(names)
     if at == 0:
         raise DeployError(f"{host}: there is no release before {facts.current}; it has {there}")
@@ -285,15 +294,19 @@ def act(host: Host, target: Target, order: Order, tell: Callable[[str], None]) -
             if "step" in event:
                 at = event["step"]
                 tell(f"{host.name}: {at}: {does[at]}")
+            elif "note" in event:
+                tell(f"{host.name}: note: {printable(event['note'])}")
             elif "journal" in event:
                 tell(f"{host.name}: journal: {printable(event['journal'])}")
             elif "failed" in event:
                 why = f"{event['failed']}: {event['why']}; {event['now']}"
                 raise DeployError(f"{host.name}: {why}")
     except (KeyboardInterrupt, ConnectionLostError):
-        if at not in {"", "upload"}:
+        if at:
+            if_all = "if all of it had arrived, " if at == "upload" else ""
             tell(
-                f"{host.name}: it goes on by itself; `deploy status {host.name}` tells how it ends"
+                f"{host.name}: {if_all}it goes on by itself; `deploy status {host.name}` tells how "
+                "it ends"
             )
         raise
 

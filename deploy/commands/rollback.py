@@ -32,16 +32,21 @@ if TYPE_CHECKING:
 def rollback(
     hosts: tuple[str, ...], root: str, unit: str, ssh_config: Path | None, *, dry_run: bool
 ) -> None:
-    """Let each HOST run the release it was sent before its current one, or a RELEASE.
+    """Let each HOST run what it ran before its current release, or a RELEASE.
 
-    A RELEASE, such as 0123456789ab, is said after the hosts. It is checked and tried as in a push,
-    and does not travel: a host keeps its last five.
+    A RELEASE, such as 0123456789ab or its first six characters, is said after the hosts. It is
+    checked and tried as in a push, and does not travel: a host keeps its last five.
     """
     release = hosts[-1] if re.fullmatch(r"[0-9a-f]{12}", hosts[-1]) else None
-    # Nearly one, with a digit: no host is called so.
-    nearly = re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{10,14}", hosts[-1])
+    # Hardly a host's name: nothing but hexadecimal digits, and a figure among them.
+    nearly = re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{4,14}", hosts[-1])
     if release is None and nearly and len(hosts) > 1:
-        raise click.UsageError(f"{hosts[-1]}: a release is 12 characters of 0-9 and a-f")
+        if not re.fullmatch("[0-9a-f]{6,11}", hosts[-1]):
+            raise click.UsageError(
+                f"{hosts[-1]}: a release is 12 characters of 0-9 and a-f, or the first six; a host "
+                "of such a name is named first, or alone"
+            )
+        release = hosts[-1]
     names = hosts[:-1] if release else hosts
     if not names:
         raise click.UsageError("say a HOST before the release")

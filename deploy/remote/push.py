@@ -12,7 +12,7 @@ What lies in the root folder on the host (`/opt/handwave`):
     releases/<id>/              one folder a release, never changed once it has its name
     releases/.incoming/         an upload under way, or what was left of one
     current -> releases/<id>    the last release that got ready here: what the service starts
-    history                     one line a release, the oldest push first
+    history                     one line a release: the last pushed last, before it what ran then
     lock                        held while a push is under way
 
 A release on trial is named by a file in memory (`/run/handwave-trial/service.env`), so that a Pi
@@ -24,6 +24,7 @@ shutil together would double that.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -106,7 +107,7 @@ def look(place: Place) -> dict[str, object]:
         "user": _user(),
         "python": list(sys.version_info[:2]),
         "root": base.is_dir(),
-        "writable": os.access(base, os.W_OK | os.X_OK),
+        "writable": _is_ours(place),
         "venv": os.access(base / "venv" / "bin" / "python", os.X_OK),
         "current": place.current,
         "history": history(place),
@@ -118,6 +119,13 @@ def look(place: Place) -> dict[str, object]:
         "signers": Path(SIGNERS).exists(),
         **_systemd(place),
     }
+
+
+def _is_ours(place: Place) -> bool:
+    """Return whether this user may write where a push does; another's push may have been first."""
+    base = Path(place.root)
+    made = [path for path in (base / "lock", place.releases) if path.exists()]
+    return all(os.access(path, os.W_OK) for path in (base, *made)) and os.access(base, os.X_OK)
 
 
 def _user() -> str:
@@ -212,14 +220,16 @@ class Job:
         who: whose push it is: user@laptop.
         before: the release that was current.
         incoming: whether the release is being uploaded: it has no name yet.
+        goes_back: whether it is no push, but goes back to a release that is there.
     """
 
     def __init__(
         self, place: Place, *, release: str, digest: str, limit: int, who: str,
-        before: str | None, incoming: bool,
+        before: str | None, incoming: bool, goes_back: bool = False,
     ) -> None:  # fmt: skip
         self.place, self.release, self.digest = place, release, digest
         self.limit, self.who, self.before, self.incoming = limit, who, before, incoming
+        self.goes_back = goes_back
 
     @property
     def folder(self) -> Path:
@@ -233,7 +243,7 @@ def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
     Args:
         place: where.
         steps: names of `WORK`.
-        **order: `release`, `digest`, `limit` and `who` of the `Job`.
+        **order: `release`, `digest`, `limit`, `who` and `goes_back` of the `Job`.
 
     Returns:
         Nothing, or which step `failed`, `why`, and what the host runs `now`.
@@ -248,8 +258,20 @@ def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
                 WORK[step](job)
             except (RemoteError, OSError, subprocess.TimeoutExpired) as error:
                 undo = go_back if step in {"restart", "activate"} else discard
-                return {"failed": step, "why": str(error), "now": undo(job)}
+                return {"failed": step, "why": _why(error, job), "now": undo(job)}
     return {}
+
+
+def _why(error: Exception, job: Job) -> str:
+    """Return what went wrong, in words."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        free = os.statvfs(job.place.root)
+        return (
+            f"its disk is full ({free.f_bavail * free.f_frsize / 1e6:.0f} MB are free); make room"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error).replace(f"{job.place.incoming}/", "")  # where nothing is any more
 
 
 def emit(**event: str) -> None:
@@ -283,7 +305,7 @@ def _busy(path: Path) -> str | None:
 
 
 def _holder(path: Path) -> str:
-    who, _, since = path.read_text()[:200].strip().partition(" ")
+    who, _, since = path.read_text(errors="replace")[:200].strip().partition(" ")
     return f"{who or 'somebody'} (since {since or 'now'})"
 
 
@@ -306,6 +328,11 @@ def upload(job: Job) -> None:
         if not path.exists() and digest in has:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(has[digest], path)
+    # Those that never got ready: the last of them stayed until now, should it be pushed again.
+    known_here = {row["release"] for row in history(job.place)} | {job.before, job.folder.name}
+    for folder in job.place.releases.iterdir():
+        if folder.name not in known_here:
+            _remove(folder)
 
 
 def unpack(stream: BufferedIOBase | BinaryIO, folder: Path, limit: int) -> None:
@@ -363,9 +390,12 @@ def check(job: Job) -> None:
     """Let the bundle's own `edge check` prove it here, as the service's user and in its limits."""
     _name(Path(job.place.trial) / "check.env", job.folder)
     why = _systemctl("start", job.place.check_unit, CHECK_SECONDS)
+    said = _own_words(job.place.check_unit, tries=20 if why else 3)
     if why:
-        said = _own_words(job.place.check_unit)
         raise RemoteError(f"edge check: {(said or [why])[-1].removeprefix('edge: ')}")
+    for line in said:
+        if line.startswith("edge: "):
+            emit(note=line.removeprefix("edge: ").replace(f"{job.folder}/", ""))
     if job.incoming:  # proved: it gets its name
         os.sync()  # the files are on the disk before a name promises that they are
         place = job.place.releases / job.release
@@ -397,9 +427,12 @@ def restart(job: Job) -> None:
     _name(job.place.on_trial, job.place.releases / job.release)
     why = _systemctl("restart", job.place.unit, RESTART_SECONDS)
     if why:
-        for line in _journal(f"--unit={job.place.unit}"):
+        said = _own_words(job.place.unit, tries=20)
+        for line in said:
             emit(journal=line)
-        raise RemoteError(f"{job.release} did not get ready: {why}")
+        ours = [line for line in said if re.match("edge: (?!watching |ended)", line)]
+        last = ours[-1].removeprefix("edge: ") if ours else why
+        raise RemoteError(f"{job.release} did not get ready: {last}")
     if job.before == job.release:  # no trial: it was current before
         job.place.on_trial.unlink(missing_ok=True)
 
@@ -468,11 +501,14 @@ def _systemctl(verb: str, unit: str, seconds: int) -> str:
     return (reasons or complaints or [f"exit code {done.returncode}"])[-1].rstrip(".")
 
 
-def _own_words(unit: str) -> list[str]:
-    """Return what a unit's process said when it last ran, without what systemd says about it."""
+def _own_words(unit: str, tries: int) -> list[str]:
+    """Return what a unit's process said when it last ran, without what systemd says about it.
+
+    The journal is a moment behind: it is looked into so often, with a twentieth of a second between.
+    """
     show = ["systemctl", "show", "--property=InvocationID", "--value", unit]
     invocation = (_output(show) or "").strip()
-    for _ in range(20):  # the journal is a moment behind
+    for _ in range(tries):
         lines = _journal(f"_SYSTEMD_INVOCATION_ID={invocation}")
         if lines:
             return lines
@@ -534,7 +570,7 @@ def verify(base: Path, digest: str) -> None:
         raise RemoteError(f"{base}: {MANIFEST} did not arrive")
     manifest = (base / MANIFEST).read_bytes()
     if not hashlib.sha256(manifest).hexdigest().startswith(digest):
-        raise RemoteError(f"{base / MANIFEST}: damaged on the way")
+        raise RemoteError(f"{base / MANIFEST}: damaged")
     digests = read_manifest(manifest.decode())
     files = [path for path in base.rglob("*") if path.is_symlink() or not path.is_dir()]
     found = {path.relative_to(base).as_posix() for path in files} - {SIGNATURE}
@@ -543,7 +579,7 @@ def verify(base: Path, digest: str) -> None:
     for name, wanted in digests.items():
         path = base / name
         if path.is_symlink() or _sha256(path) != wanted:
-            raise RemoteError(f"{path}: damaged on the way")
+            raise RemoteError(f"{path}: damaged")
 
 
 def _sha256(path: Path) -> str:
@@ -582,10 +618,10 @@ def write(path: Path, text: str) -> None:
 
 
 def history(place: Place) -> list[dict[str, str]]:
-    """Return the releases that are here, the oldest push first: `release`, `time`, `who`."""
+    """Return the releases that are here, the last pushed last: `release`, `time`, `who`."""
     lines = []
     with suppress(OSError):
-        lines = (Path(place.root) / "history").read_text().splitlines()
+        lines = (Path(place.root) / "history").read_text(errors="replace").splitlines()
     rows = [
         dict(zip(("time", "release", "who"), line.split(" ", 2), strict=False)) for line in lines
     ]
@@ -593,20 +629,23 @@ def history(place: Place) -> list[dict[str, str]]:
 
 
 def remember(job: Job) -> None:
-    """Note a push, and remove the oldest releases; going back to one does not make it newer."""
-    rows = history(job.place)
-    if job.incoming or job.release not in {row["release"] for row in rows}:
-        rows = [row for row in rows if row["release"] != job.release]
-        rows.append({"time": _now(), "release": job.release, "who": job.who})
-    names = [row["release"] for row in rows]
-    stay = {job.release, *names[-KEEP:]} if job.release in names[-KEEP:] else {
-        job.release, *names[-KEEP + 1 :]
-    }  # fmt: skip
-    lines = [f"{row['time']} {row['release']} {row['who']}\n" for row in rows]
-    write(
-        Path(job.place.root) / "history",
-        "".join(line for line, name in zip(lines, names, strict=True) if name in stay),
-    )
+    """Note a push, and remove what is too old.
+
+    What ran until now is the last but one then, so that going back leads to it, however often it
+    was pushed before. Going back itself changes no order: twice leads to the one before that.
+    """
+    rows = {row["release"]: row for row in history(job.place)}
+    if not (job.goes_back and job.release in rows):
+        ran = rows.pop(job.before or "", None)
+        if ran and job.before and job.before != job.release:
+            rows[job.before] = ran
+        rows.pop(job.release, None)
+        rows[job.release] = {"time": _now(), "release": job.release, "who": job.who}
+    must = {job.release, job.before} & rows.keys()
+    others = [name for name in reversed(rows) if name not in must]
+    stay = must | set(others[: KEEP - len(must)])
+    lines = [f"{row['time']} {name} {row['who']}\n" for name, row in rows.items() if name in stay]
+    write(Path(job.place.root) / "history", "".join(lines))
     for folder in job.place.releases.iterdir():
         if folder.name not in stay:
             _remove(folder)

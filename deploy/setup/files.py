@@ -166,10 +166,16 @@ def pip_conf(target: Target) -> str:
     return f"{target.root}/venv/pip.conf"
 
 
+def of_pushes(target: Target) -> list[str]:
+    """Return what pushes make in the root folder: whoever pushes next has to own it."""
+    return [f"{target.root}/{name}" for name in ("lock", "history", "releases", "current")]
+
+
 def paths(target: Target) -> list[str]:
     """Return every path that a survey should tell of."""
     etc = "/etc/systemd/system"
     of_system = [JOURNAL, WATCHDOG, DEVICES, POLKIT, EDGE, SETUP, PACKAGES, SIGNERS, MEMORY]
     of_target = [tmpfiles(target), network(target), sudoers(target), pip_conf(target)]
     units = [f"{etc}/{target.unit}", f"{etc}/{target.check_unit}", f"{etc}/{target.unit}.d"]
-    return [*of_system, *of_target, constraints(target), *units, target.root, target.trial]
+    folders = [target.root, *of_pushes(target), target.trial]
+    return [*of_system, *of_target, constraints(target), *units, *folders]

@@ -32,8 +32,6 @@ APT = (
     "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300",
 )  # fmt: skip
 """apt waits for an upgrade that runs by itself, asks nothing, and keeps changed settings."""
-OF_PUSHES = ("lock", "history", "releases", "current")
-"""What pushes make in the root folder: whoever pushes next has to own it."""
 KEEP_OLD = ("-o", "Dpkg::Options::=--force-confold")
 
 
@@ -211,17 +209,18 @@ def _join(user: str, groups: list[str]) -> Step:
 
 
 def _folder(survey: Survey, target: Target) -> Iterator[Step]:
-    there = survey.places.get(target.root)
-    if there is None or there["owner"] != survey.login:
+    places = [target.root, *setup_files.of_pushes(target)]
+    owners = [there["owner"] for path in places if (there := survey.places.get(path))]
+    others = {owner for owner in owners if owner != survey.login}
+    if not owners or others:
         owner = ("-o", survey.login, "-g", survey.login_group)
         make = run("install", "-d", "-m", "755", *owner, target.root)
-        was = f" ({there['owner']}'s so far)" if there else ""
-        theirs = Run(
-            f"cd {shlex.quote(target.root)} && for one in {' '.join(OF_PUSHES)}; do "
-            f'[ ! -e "$one" ] || chown -hR {shlex.quote(f"{survey.login}:{survey.login_group}")} '
-            '"$one" || exit 1; done'
-        )
-        yield Step("folder", f"{target.root}, {survey.login}'s{was}", (make, theirs))
+        own = f"chown -hR {shlex.quote(f'{survey.login}:{survey.login_group}')}"
+        theirs = [
+            Run(f"[ ! -e {shlex.quote(path)} ] || {own} {shlex.quote(path)}") for path in places[1:]
+        ]
+        was = f" ({' and '.join(sorted(others))} had it)" if others else ""
+        yield Step("folder", f"{target.root}, {survey.login}'s{was}", (make, *theirs))
 
 
 def _venv(survey: Survey, needs: Needs, target: Target, carried: Carried | None) -> Iterator[Step]:

@@ -48,6 +48,8 @@ command, config = sys.argv[1], Path(sys.argv[sys.argv.index("--config") + 1]).re
 model = (config.parent / "model.onnx").read_text()
 if command == "check":
     print("edge: looking")
+    if "warns" in model:
+        print(f"edge: {sys.path[0]}/edge.toml: say needs espeak-ng", file=sys.stderr)
     sys.exit("edge: model.onnx: golden frames disagree" if "fails check" in model else 0)
 print("running", config.parent.name, flush=True)
 if "crashes" in model:

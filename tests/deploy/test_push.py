@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -191,9 +192,13 @@ def test_going_back_to_a_release_by_name(rollback, pi, three):
     line = one_line(rollback("pi", "0123456789ab"))
     assert "it has no release 0123456789ab; it has " + ", ".join(reversed(three)) in line
     assert rollback(three[0]).exit_code == 2
-    mistyped = rollback("pi", three[0][:-1])
+    short = next(release for release in three if any(map(str.isdigit, release[:6])))
+    succeed(rollback("pi", short[:6]))
+    assert pi.current == short
+    mistyped = rollback("pi", f"{short[:3]}0")
     assert mistyped.exit_code == 2
-    assert f"{three[0][:-1]}: a release is 12 characters" in mistyped.output
+    assert f"{short[:3]}0: a release is 12 characters" in mistyped.output
+    assert pi.current == short
 
 
 def test_going_back_can_be_tried_first(rollback, pi, three):
@@ -204,7 +209,7 @@ def test_going_back_can_be_tried_first(rollback, pi, three):
 
 def test_a_release_that_spoiled_on_the_host_is_not_gone_back_to(rollback, pi, three):
     (pi.root / "releases" / three[1] / "model.onnx").write_text("spoilt")
-    assert f"damaged on the way; it still runs {three[2]}" in one_line(rollback("pi"))
+    assert f"damaged; it still runs {three[2]}" in one_line(rollback("pi"))
     assert pi.active
 
 
@@ -257,12 +262,29 @@ def test_a_release_that_never_gets_ready_is_rolled_back(push, pi, project, way, 
     (project / "model.onnx").write_text(way)
     result = push("pi")
     line = one_line(result)
-    assert "did not get ready: Job for" in line
+    assert f"did not get ready: {'no camera' if way == 'crashes' else 'Job for'}" in line
     assert line.endswith(f"went back to {running}, which runs again")
     assert pi.current == running
     assert pi.active
     assert pi.journal[-1] == f"running {running}"
     assert ("pi: journal: edge: no camera" in result.stdout) == (way == "crashes")
+
+
+def test_what_the_check_has_to_say_is_passed_on(push, pi, project):
+    (project / "model.onnx").write_text("works and warns")
+    lines = succeed(push("pi")).splitlines()
+    assert any(re.fullmatch("pi: note: .*edge.toml: say needs espeak-ng", line) for line in lines)
+
+
+def test_releases_that_never_got_ready_do_not_pile_up(push, pi, project, running):
+    for number in range(3):
+        (project / "model.onnx").write_text(f"crashes {number}")
+        one_line(push("pi"))
+        assert len(pi.releases) == 2, "what runs, and the last that failed"
+
+
+def test_going_back_on_a_host_without_a_release_says_what_to_do(rollback, pi):
+    assert "pi: it has no release yet: deploy push pi" in one_line(rollback("pi"))
 
 
 def test_a_first_release_that_never_gets_ready_is_stopped(push, pi, project):
@@ -309,7 +331,7 @@ def test_a_file_changed_on_the_way_is_refused(push, pi, fault):
     fault("tampered")
     line = one_line(push("pi"))
     assert "verify" in line
-    assert "model.onnx: damaged on the way; it runs nothing yet" in line
+    assert "model.onnx: damaged; it runs nothing yet" in line
     assert pi.releases == []
     assert not (pi.root / "current").is_symlink()
 

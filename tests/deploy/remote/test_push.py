@@ -1,9 +1,11 @@
 """What runs on the host, here as plain functions on folders."""
 
+import errno
 import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -51,17 +53,17 @@ def incoming(place):
     return place.incoming
 
 
-def job(place, release, *, before=None, incoming=False):
+def job(place, release, *, before=None, incoming=False, goes_back=False):
     return remote.Job(
         place, release=release, digest=BUNDLE.digest, limit=LIMIT, who="anna@laptop",
-        before=before, incoming=incoming,
+        before=before, incoming=incoming, goes_back=goes_back,
     )  # fmt: skip
 
 
-def keep(place, release):
+def keep(place, release, *, goes_back=False):
     """Let a release be there and current."""
     (place.releases / release).mkdir(exist_ok=True)
-    remote.activate(job(place, release))
+    remote.activate(job(place, release, before=place.current, goes_back=goes_back))
 
 
 def test_an_upload_is_unpacked_and_verified(incoming):
@@ -181,8 +183,9 @@ def test_current_is_there_at_every_moment_of_a_switch(place, monkeypatch):
 
 
 def test_the_history_knows_who_pushed_and_when_and_going_back_changes_no_order(place):
-    for release in ("one", "two", "one"):
+    for release in ("one", "two"):
         keep(place, release)
+    keep(place, "one", goes_back=True)
     rows = remote.history(place)
     assert [row["release"] for row in rows] == ["one", "two"]
     assert rows[0]["who"] == "anna@laptop"
@@ -192,18 +195,62 @@ def test_the_history_knows_who_pushed_and_when_and_going_back_changes_no_order(p
 def test_the_release_that_runs_is_never_swept_away(place):
     for number in range(5):
         keep(place, f"r{number}")
-    keep(place, "r0")
+    keep(place, "r0", goes_back=True)
     for number in (5, 6):
         keep(place, f"r{number}")
-        keep(place, "r0")
+        keep(place, "r0", goes_back=True)
     assert sorted(path.name for path in place.releases.iterdir()) == ["r0", "r3", "r4", "r5", "r6"]
 
 
-@pytest.mark.parametrize("text", ["", "nonsense\n", "a b\n", "2026 gone anna\n", "\0\n"])
+def names(place):
+    return [row["release"] for row in remote.history(place)]
+
+
+def test_what_ran_until_a_push_is_what_one_goes_back_to(place):
+    for release in ("a", "b", "a"):
+        keep(place, release)
+    assert names(place) == ["b", "a"]
+    keep(place, "c")
+    assert names(place) == ["b", "a", "c"]
+    keep(place, "a", goes_back=True)
+    keep(place, "d")
+    assert names(place) == ["b", "c", "a", "d"], "c was left: a ran until then"
+
+
+def test_a_release_that_was_pushed_again_is_not_the_oldest(place):
+    for release in ("r0", "r1", "r2", "r3", "r4", "r0", "r5"):
+        keep(place, release)
+    assert names(place) == ["r2", "r3", "r4", "r0", "r5"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense\n", "a b\n", "2026 gone anna\n", "\0\n", "\udcff\n"]
+)
 def test_a_history_that_somebody_spoiled_is_no_obstacle(place, text):
-    (place.releases.parent / "history").write_text(text)
+    (place.releases.parent / "history").write_text(text, errors="surrogateescape")
     keep(place, "one")
     assert [row["release"] for row in remote.history(place)] == ["one"]
+
+
+def test_a_full_disk_is_said_with_what_is_free(place):
+    problem = OSError(errno.ENOSPC, "No space left on device")
+    why = remote._why(problem, job(place, "one"))
+    assert re.fullmatch(r"its disk is full \(\d+ MB are free\); make room", why)
+
+
+def test_a_file_in_trouble_is_named_and_the_folder_that_is_gone_is_not(place):
+    missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y")
+    assert remote._why(missing, job(place, "one")) == "/x/y: No such file or directory"
+    refused = remote.RemoteError(f"edge check: {place.incoming}/model.onnx: not a model")
+    assert remote._why(refused, job(place, "one")) == "edge check: model.onnx: not a model"
+
+
+@pytest.mark.parametrize("name", ["handwave", "lock", "releases"])
+def test_what_another_login_made_is_not_ours_to_write(place, monkeypatch, name):
+    (place.releases.parent / "lock").touch()
+    assert remote._is_ours(place)
+    monkeypatch.setattr(remote.os, "access", lambda path, _mode: path.name != name)
+    assert not remote._is_ours(place)
 
 
 def test_what_other_releases_hold_is_found_if_it_is_sound(place, incoming):

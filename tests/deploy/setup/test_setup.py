@@ -250,9 +250,18 @@ def test_another_login_takes_over_what_pushes_have_made_and_not_the_venv():
     done = after(FRESH, what, plan(FRESH, what, TARGET))
     steps = plan(replace(done, login="eve", login_group="eve"), what, TARGET)
     (folder,) = [step for step in steps if step.name == "folder"]
-    assert folder.does == "/opt/handwave, eve's (pi's so far)"
-    assert "lock history releases current" in folder.commands[1].command
-    assert "venv" not in folder.commands[1].command
+    assert folder.does == "/opt/handwave, eve's (pi had it)"
+    owned = [command.command.split()[-1] for command in folder.commands[1:]]
+    names = ("lock", "history", "releases", "current")
+    assert owned == [f"/opt/handwave/{name}" for name in names]
+
+
+def test_what_a_push_of_roots_left_is_given_back():
+    what = needs(None, FRESH)
+    done = after(FRESH, what, plan(FRESH, what, TARGET))
+    done.places["/opt/handwave/lock"] = {"text": "", "mode": 0o644, "owner": "root"}
+    (step,) = plan(done, what, TARGET)
+    assert step.does == "/opt/handwave, pi's (root had it)"
 
 
 def started(command):
