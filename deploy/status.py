@@ -64,6 +64,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None
     status_problem: str | None
     last_words: str | None
+    lately: int | None
+    """How often systemd has started it again in the last ten minutes; None: nobody may know."""
     uptime: float | None
     temperature: float | None
     throttled: int | None
@@ -227,8 +229,10 @@ def _standing(
     if active == "failed":
         return "failed", f"it failed ({_result(unit)}) and has stood{since}{see}"
     again = health.restarts or 0
-    if again or "auto-restart" in sub or result not in {"success", "?"}:
+    if again > 1:
         return "crash-looping", f"it ends again and again ({_result(unit)}, {again} times){see}"
+    if again or "auto-restart" in sub or result not in {"success", "?"}:
+        return "restarting", f"it ended ({_result(unit)}) and is started again{see}"
     if active == "activating":
         what = f"{answer.trial}, on trial," if answer.trial else "it"
         return "starting", f"{what} has been starting{since}; ask again"
@@ -241,10 +245,11 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
     READY=1 comes with the first frame, so an active one has seen something once.
     """
     age = health.state_for or 0.0
-    if (health.restarts or 0) > 1 and health.state_for is not None and age < LOOPING:
+    lately = (health.restarts or 0) if answer.lately is None else answer.lately
+    if lately > 1 and health.state_for is not None and age < LOOPING:
         health.state = "crash-looping"
         health.problem = (
-            f"it was started again {health.restarts} times, the last {in_words(age)} ago; "
+            f"it was started again {lately} times, the last {in_words(age)} ago; "
             f"see: deploy logs {health.host}"
         )
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -17,7 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from rich.table import Table
+
     from deploy.status import Health
+
+UNBOUNDED = 1000
+"""Columns of what is no terminal."""
+COLUMNS: tuple[tuple[str, int | None, Literal["left", "right"]], ...] = (
+    ("state", 13, "left"),
+    ("release", None, "left"),
+    ("shown", 10, "left"),
+    ("fps", None, "right"),
+    ("ms 50/99%", None, "right"),
+    ("°C", None, "right"),
+    ("again", None, "right"),
+    ("free GB", None, "right"),
+)
+"""Head, most letters and side of what is said beside a host's name; the first count most."""
 
 
 @click.command("status", cls=Command, epilog="Example: deploy status pi@raspberrypi.local")
@@ -55,35 +71,50 @@ def status(
 
 
 def _table(found: Sequence[Health]) -> None:
-    """Print a row a host, in as many columns as the terminal has."""
+    """Print a row a host, in as many columns as the terminal has; whose row it is comes first."""
     from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = UNBOUNDED
+    unbounded = console.options.update_width(UNBOUNDED)
+    columns, table = 1 + len(COLUMNS), _rows(found, 1 + len(COLUMNS))
+    # Rich would cut every column a little, and names that differ in their ends first.
+    while columns > 2 and console.measure(table, options=unbounded).maximum > console.width:
+        columns -= 1
+        table = _rows(found, columns)
+    console.print(table)
+
+
+def _rows(found: Sequence[Health], columns: int) -> Table:
+    """Return the table's first columns."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("host", overflow="ellipsis")  # only this one gives way
-    table.add_column("state", no_wrap=True, max_width=13)
-    table.add_column("release", no_wrap=True)
-    table.add_column("shown", no_wrap=True, max_width=10)
-    for name in ("fps", "ms 50/99%", "°C", "again", "free GB"):
-        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("host", overflow="fold")
+    for head, most, side in COLUMNS[: columns - 1]:
+        table.add_column(head, no_wrap=True, max_width=most, justify=side)
     for health in found:
-        latency = health.latency_ms
-        row = [
-            health.host,
-            health.state,
-            health.release or "",
-            health.label or "",
-            _number(health.fps, ".1f"),
-            f"{latency.p50:.0f}/{latency.p99:.0f}" if latency else "",
-            _number(health.temperature, ".0f"),
-            _number(health.restarts, "d"),
-            _number(health.disk_free and health.disk_free / 1e9, ".1f"),
-        ]
-        cells = [Text(printable(text)) for text in row]
+        cells = [Text(printable(text)) for text in _cells(health)[:columns]]
         cells[1].stylize("green" if health.well else "red")
         table.add_row(*cells)
-    Console().print(table)
+    return table
+
+
+def _cells(health: Health) -> list[str]:
+    latency = health.latency_ms
+    return [
+        health.host,
+        health.state,
+        health.release or "",
+        health.label or "",
+        _number(health.fps, ".1f"),
+        f"{latency.p50:.0f}/{latency.p99:.0f}" if latency else "",
+        _number(health.temperature, ".0f"),
+        _number(health.restarts, "d"),
+        _number(health.disk_free and health.disk_free / 1e9, ".1f"),
+    ]
 
 
 def _number(number: float | None, form: str) -> str:

@@ -504,7 +504,7 @@ def _systemctl(verb: str, unit: str, seconds: int) -> str:
 def _own_words(unit: str, tries: int) -> list[str]:
     """Return what a unit's process said when it last ran, without what systemd says about it.
 
-    The journal is a moment behind: it is looked into so often, with a twentieth of a second between.
+    The journal is a moment behind: it is looked into so often, a twentieth of a second apart.
     """
     show = ["systemctl", "show", "--property=InvocationID", "--value", unit]
     invocation = (_output(show) or "").strip()

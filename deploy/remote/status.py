@@ -28,6 +28,8 @@ PROPERTIES = (
     "StateChangeTimestampMonotonic",
 )
 """What systemd is asked about the service."""
+RESTARTED = "5eb03494b6584870a536b337290809b3"
+"""What systemd says when it starts a service again: UNIT_RESTART_SCHEDULED of sd-messages.h."""
 MAX_BYTES = 64_000
 SECONDS = 10.0
 """How long one program may take; a hung one must not hang the look."""
@@ -58,6 +60,7 @@ def look(root: str, unit: str, runtime: str, trial: str) -> dict[str, object]:
         "status": status,
         "status_problem": status_problem,
         "last_words": None if running or found is None else _last_words(unit),
+        "lately": _lately(unit) if found and found.get("NRestarts") not in {"0", "1"} else None,
         "uptime": _number("/proc/uptime"),
         "temperature": _number("/sys/class/thermal/thermal_zone0/temp", thousandths=True),
         "throttled": _throttled(),
@@ -105,7 +108,18 @@ def _last_words(unit: str) -> str | None:
     """
     what = ("--unit=" + unit, "--lines=20", "--no-pager", "--output=cat")
     lines = (_run("journalctl", *what) or "").splitlines()
-    return next((line for line in reversed(lines) if line.startswith("edge: ")), None)
+    errors = [line for line in lines if re.match("edge: (?!watching |ended)", line)]
+    return errors[-1] if errors else None
+
+
+def _lately(unit: str) -> int | None:
+    """Return how often systemd has started it again in the last ten minutes; None: unknown.
+
+    Its own count goes on for as long as the machine runs.
+    """
+    what = (f"UNIT={unit}", f"MESSAGE_ID={RESTARTED}", "--since=-10min", "--output=cat", "--quiet")
+    said = _run("journalctl", *what, "--no-pager")
+    return len(said.splitlines()) if said else None  # nothing: we may not read it
 
 
 def _read(path: Path) -> tuple[str | None, str | None]:

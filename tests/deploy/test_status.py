@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -33,8 +34,8 @@ def said(*, unit=None, report=None, **changes):
         "user": "pi", "root": True, "venv": True, "current": "aaaabbbbcccc", "current_for": 7200.0,
         "trial": None, "trial_for": None, "unit": None if unit is False else UNIT | (unit or {}),
         "status": json.dumps(REPORT | (report or {})), "status_problem": None, "last_words": None,
-        "uptime": 90000.0, "temperature": 54.3, "throttled": 0, "disk_free": 12_300_000_000,
-        "monotonic": 10000.0, "clock": 0.0,
+        "lately": None, "uptime": 90000.0, "temperature": 54.3, "throttled": 0,
+        "disk_free": 12_300_000_000, "monotonic": 10000.0, "clock": 0.0,
     }  # fmt: skip
     return judge("pi", Answer(**answer | changes), TARGET)
 
@@ -52,6 +53,13 @@ def test_a_host_that_watches_is_well():
         "restarts": "0",
         "machine": "54 °C, power fine, 12.3 GB of disk free, up for 1 d 1 h",
     }
+
+
+def test_a_service_that_was_started_again_long_ago_is_well():
+    """The second time in weeks is no crash loop; systemd's own count goes on for ever."""
+    unit = {"NRestarts": "4", "StateChangeTimestampMonotonic": "9980000000"}
+    assert said(unit=unit, lately=1).state == "watching"
+    assert said(unit=unit, lately=2).state == "crash-looping"
 
 
 GONE = {"status": None, "status_problem": "No such file or directory"}
@@ -76,10 +84,12 @@ LOOP = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "7
         ("crash-looping", "again and again (exit code 1, 7 times); it said: edge: no camera; see",
          {"unit": LOOP | {"Result": "exit-code", "ExecMainStatus": "1"},
           "last_words": "edge: no camera"}),
-        ("crash-looping", "(watchdog, 0 times)", {"unit": {
+        ("restarting", "it ended (watchdog) and is started again", {"unit": {
             "ActiveState": "deactivating", "SubState": "stop-post", "Result": "watchdog"}}),
         ("crash-looping", "started again 4 times, the last 20 s ago",
          {"unit": {"NRestarts": "4", "StateChangeTimestampMonotonic": "9980000000"}}),
+        ("restarting", "it ended (signal) and is started again", {
+            "unit": LOOP | {"NRestarts": "1", "Result": "signal"}}),
         ("starting", "it has been starting for 20 s", {"unit": {
             "ActiveState": "activating", "SubState": "start",
             "StateChangeTimestampMonotonic": "9980000000"}}),
@@ -278,17 +288,27 @@ def test_several_hosts_are_a_table_that_fits_80_columns(status, well, monkeypatc
     assert result.stderr.startswith("deploy: off: no connection")
 
 
-def test_a_long_host_name_gives_way_and_no_row_breaks(monkeypatch, capsys):
+@pytest.mark.parametrize(("columns", "shown"), [(120, "1234"), (80, "thumbs"), (60, "watching")])
+def test_whose_row_it_is_comes_before_how_it_is_in_detail(monkeypatch, capsys, columns, shown):
     from deploy.commands.status import _table
 
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
     long = said(unit={"NRestarts": "1234"}, report={"label": "thumbs-up-both"})
-    long.host = "somebody@a-raspberry-pi.in-the-attic.example.org"
+    long.host = "somebody@raspberrypi.in-the-attic.example"
     _table([long, long])
-    lines = capsys.readouterr().out.splitlines()
-    assert [len(line) <= 80 for line in lines] == [True] * 3
-    assert lines[1].startswith("somebody@")
-    assert "watching" in lines[1]
+    lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).splitlines()
+    assert [len(line) <= columns for line in lines] == [True] * 3
+    assert lines[1].startswith("somebody@raspberrypi.in-the-attic.example watching")
+    assert shown in lines[1]
+
+
+def test_in_a_file_nothing_is_cut(monkeypatch, capsys):
+    from deploy.commands.status import _table
+
+    monkeypatch.setenv("COLUMNS", "40")
+    _table([said(report={"label": "thumbs"})] * 2)
+    assert capsys.readouterr().out.splitlines()[1].split()[-2:] == ["0", "12.3"]
 
 
 def test_json_is_one_object(status, well):
