@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import click
 
 from deploy.commands.push import push
@@ -10,6 +13,13 @@ from edge.console import Group
 
 class _Deploy(Group):
     """The command whose other parts load when asked for: a push is to start soon."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a part; a window that is closed, or a kill, ends it as Ctrl-C does: tidily."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
+        return super().invoke(ctx)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return a part by name."""

@@ -9,6 +9,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from gevent.hub import Hub
 from pyinfra.api.config import Config
 from pyinfra.api.connect import disconnect_all
 from pyinfra.api.exceptions import PyinfraError
@@ -23,7 +24,7 @@ from deploy.connector import OpensshConnector
 from deploy.errors import DeployError, UnknownKeyError
 from deploy.setup import HostSurvey, carry_out
 from deploy.setup.keys import ask
-from deploy.ssh import lines_of
+from deploy.ssh import GRUMBLE, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 REASON = ("E: ", "ERROR: ", "error: ")
 """How the line begins in which apt or pip say what is wrong; others may follow it."""
-GRUMBLE = "sudo: unable to resolve host"
-"""What sudo says of a host that does not know its own name, and does as it is told."""
 
 
 class Crew:
@@ -64,6 +63,7 @@ class Crew:
         self._steps: dict[tuple[str, str], Step] = {}
         self._told: set[tuple[str, str]] = set()
         logging.getLogger("pyinfra").setLevel(logging.CRITICAL + 1)
+        Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)  # else gevent prints a traceback
         data = {"openssh_lazy": self.lazy, "openssh_config": str(ssh_config) if ssh_config else ""}
         hosts = [(f"@openssh/{name}", data) for name in dict.fromkeys(names)]
         inventory = _OurInventory((hosts, {}))  # type: ignore[no-untyped-call]  # pyinfra's own
@@ -79,7 +79,11 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._state.pool.kill()  # Ctrl-C leaves some of it at work
         disconnect_all(self._state)
+        for host in self._state.inventory:  # those that were just about to connect
+            if host.connector is not None:
+                host.connector.disconnect()
 
     def _connect(self, hosts: list[PyinfraHost]) -> None:
         """Connect to all at once; ask about unknown keys one after the other."""

@@ -19,7 +19,7 @@ from pyinfra.api.operations import run_ops
 from deploy.crew import Crew, name_of
 from deploy.errors import DeployError
 from deploy.operations import HostFacts, carry_out, events
-from deploy.push import Facts, Order, order, plan, say
+from deploy.push import Facts, Order, order, pass_on, plan, say
 from deploy.ssh import lines_of
 from edge.errors import HandwaveError, printable
 
@@ -77,7 +77,12 @@ def roll_out(
         if len(waves) > 1:
             who = "canary" if canary else f"wave {number} of {len(waves)}"
             tell(f"{who}: {', '.join(wave)}")
-        done |= {outcome.host: outcome for outcome in go(wave)}
+        try:
+            done |= {outcome.host: outcome for outcome in go(wave)}
+        except KeyboardInterrupt:
+            tell("stopped; what has begun on a host goes on by itself: `deploy status` tells how")
+            done |= {host: Outcome(host, "lost") for host in wave}
+            break
         why = _stop(fleet, list(done.values()), canary=canary)
         if why and number < len(waves):
             tell(f"stopped here: {why}")
@@ -207,8 +212,7 @@ class Wave(Crew):
         meta = operation.operation_meta
         told = events(meta.stdout_lines) if meta.is_complete() else []
         for event in told:
-            if "journal" in event:
-                self.tell(f"{name}: journal: {printable(event['journal'])}")
+            pass_on(event, name, self.tell)
         what = ", ".join(event["step"] for event in told if "step" in event)
         if meta.is_complete() and meta.did_succeed():
             self.tell(f"{name}: runs {request.release}")

@@ -294,13 +294,11 @@ def act(host: Host, target: Target, order: Order, tell: Callable[[str], None]) -
             if "step" in event:
                 at = event["step"]
                 tell(f"{host.name}: {at}: {does[at]}")
-            elif "note" in event:
-                tell(f"{host.name}: note: {printable(event['note'])}")
-            elif "journal" in event:
-                tell(f"{host.name}: journal: {printable(event['journal'])}")
             elif "failed" in event:
                 why = f"{event['failed']}: {event['why']}; {event['now']}"
                 raise DeployError(f"{host.name}: {why}")
+            else:
+                pass_on(event, host.name, tell)
     except (KeyboardInterrupt, ConnectionLostError):
         if at:
             if_all = "if all of it had arrived, " if at == "upload" else ""
@@ -309,6 +307,13 @@ def act(host: Host, target: Target, order: Order, tell: Callable[[str], None]) -
                 "it ends"
             )
         raise
+
+
+def pass_on(event: dict[str, Any], host: str, tell: Callable[[str], None]) -> None:
+    """Tell what a host has to say beside the steps: a note, a line of its journal."""
+    for kind in ("note", "journal"):
+        if kind in event:
+            tell(f"{host}: {kind}: {printable(event[kind])}")
 
 
 def _size(count: int) -> str:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from deploy.errors import ConnectionLostError, DeployError, UnknownKeyError
-from edge.openssh import LOST, OPTIONS, explain, is_unknown, lines_of
+from edge.openssh import GRUMBLE, LOST, OPTIONS, explain, is_unknown, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["BOOT", "LOST", "REMOTE", "TIMEOUT", "Host", "boot", "explain", "lines_of"]
+__all__ = ["BOOT", "GRUMBLE", "LOST", "REMOTE", "TIMEOUT", "Host", "boot", "explain", "lines_of"]
 
 TIMEOUT = 150.0
 """Seconds to wait for one command on the host; the host's own limits are shorter."""

@@ -21,6 +21,10 @@ LOST = 255
 """ssh's own exit code, where the trouble is the connection."""
 
 
+GRUMBLE = "sudo: unable to resolve host"
+"""What sudo says of a host that does not know its own name, and does as it is told."""
+
+
 def lines_of(output: bytes) -> list[str]:
     """Return the lines of what a command printed: none empty, no colours, all printable."""
     lines = re.sub("\x1b\\[[0-9;]*m", "", output.decode(errors="replace")).splitlines()
@@ -38,7 +42,9 @@ def is_unknown(stderr: bytes) -> bool:
 
 def explain(host: str, stderr: bytes) -> str:
     """Turn what ssh says when it gives up into one line with the next step."""
-    why = (lines_of(stderr) or ["ssh did not say why"])[-1]
+    said = [line for line in lines_of(stderr) if not line.startswith(GRUMBLE)]
+    # Of what ends in the middle ssh says nothing.
+    why = (said or ["it was lost, or what ran there was killed"])[-1]
     if b"IDENTIFICATION HAS CHANGED" in stderr:
         return (
             f"{host}: its host key is not the one you know: it was installed anew, or something "

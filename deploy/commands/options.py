@@ -1,7 +1,9 @@
-"""What several commands ask for in the same words."""
+"""What several commands ask for, and say, in the same way."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,6 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from deploy.inventory import Fleet
+
+
+def tell(line: str) -> None:
+    """Say something to the person, if there is one still: what has begun is done anyway."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:  # `| head` has seen enough
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class _WrongHostsError(click.ClickException):

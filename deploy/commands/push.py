@@ -17,6 +17,7 @@ from deploy.commands.options import (
     fleet_argument,
     ssh_config_option,
     target_options,
+    tell,
 )
 from deploy.push import push as push_to
 from deploy.signing import sign as signed
@@ -77,7 +78,7 @@ def push(
         fleet = fleet if budget is None else replace(fleet, budget=budget)
         sys.exit(not _push_to_many(fleet, bundle, target, ssh_config, dry_run=dry_run))
     with Host(fleet.hosts[0], config=ssh_config) as host:
-        push_to(host, bundle, target, dry_run=dry_run, tell=click.echo)
+        push_to(host, bundle, target, dry_run=dry_run, tell=tell)
 
 
 def _push_to_many(
@@ -87,7 +88,7 @@ def _push_to_many(
     from deploy import fleet as many
 
     outcomes = many.push(
-        fleet, bundle, target, ssh_config=ssh_config, dry_run=dry_run, tell=click.echo,
+        fleet, bundle, target, ssh_config=ssh_config, dry_run=dry_run, tell=tell,
         fail=complain,
     )  # fmt: skip
     many.table(outcomes)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploy.commands.options import dry_run_option, hosts_argument, ssh_config_option
+from deploy.commands.options import (
+    dry_run_option,
+    hosts_argument,
+    ssh_config_option,
+    tell,
+)
 from deploy.errors import DeployError
 from deploy.target import Target
 from edge.console import Command, complain
@@ -32,9 +37,9 @@ def remove(hosts: tuple[str, ...], ssh_config: Path | None, *, yes: bool, dry_ru
     """
     from deploy.crew import Crew
 
-    with Crew(hosts, ssh_config, click.echo, complain) as crew:
+    with Crew(hosts, ssh_config, tell, complain) as crew:
         surveys = crew.survey(Target())
-        waiting = tell(crew, surveys)
+        waiting = announce(crew, surveys)
         if waiting and not dry_run:
             if not yes:
                 agree()
@@ -43,7 +48,7 @@ def remove(hosts: tuple[str, ...], ssh_config: Path | None, *, yes: bool, dry_ru
     sys.exit(failed)
 
 
-def tell(crew: Crew, surveys: dict[str, Survey]) -> list[str]:
+def announce(crew: Crew, surveys: dict[str, Survey]) -> list[str]:
     """Say what would go and what would stay; return the hosts where anything would."""
     from deploy.setup.remove import left, plan
 

@@ -13,6 +13,7 @@ from deploy.commands.options import (
     hosts_argument,
     ssh_config_option,
     target_options,
+    tell,
 )
 from deploy.push import roll_back
 from deploy.ssh import Host
@@ -54,7 +55,7 @@ def rollback(
     for name in names:
         try:
             with Host(name, config=ssh_config) as host:
-                roll_back(host, target, release, dry_run=dry_run, tell=click.echo)
+                roll_back(host, target, release, dry_run=dry_run, tell=tell)
         except HandwaveError as problem:  # the other hosts have their turn all the same
             complain(problem)
             failed = True

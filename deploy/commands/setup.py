@@ -16,6 +16,7 @@ from deploy.commands.options import (
     hosts_argument,
     ssh_config_option,
     target_options,
+    tell,
 )
 from deploy.commands.push import PACKAGE
 from deploy.errors import DeployError
@@ -83,7 +84,7 @@ def setup(
     bundle = make_bundle(config, PACKAGE) if config and not no_push else None
     from deploy.crew import Crew
 
-    with Crew(hosts, ssh_config, click.echo, complain) as crew:
+    with Crew(hosts, ssh_config, tell, complain) as crew:
         listed = signers.read_text(encoding="utf-8") if signers else None
         prepare(
             crew, found, target, listed, offline=offline, carry_debs=carry_debs, dry_run=dry_run
@@ -158,7 +159,7 @@ def push_all(names: list[str], bundle: Bundle, target: Target, ssh_config: Path 
         try:
             # A new connection: whoever joined a group is in it from the next login on.
             with Host(name, config=ssh_config) as host:
-                push_to(host, bundle, target, tell=click.echo)
+                push_to(host, bundle, target, tell=tell)
         except HandwaveError as problem:
             complain(problem)
             failed = True

@@ -204,6 +204,18 @@ def test_hosts_that_are_off_block_nobody():
     assert rolled(Fleet(ABCDE, (), 2, 0), **off)[1][-1] == "runs it"
 
 
+def test_after_ctrl_c_it_is_known_what_every_host_did():
+    def go(wave):
+        if "b" in wave:
+            raise KeyboardInterrupt
+        return [Outcome(host, "runs it") for host in wave]
+
+    told = []
+    outcomes = roll_out(Fleet(ABCDE, ("c",), 2, 0), go, told.append)
+    assert [one.how for one in outcomes] == ["lost", "lost", "runs it", "not tried", "not tried"]
+    assert told[-1].startswith("stopped; what has begun on a host goes on by itself")
+
+
 def test_the_table_fits_80_columns(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     steps = "upload, verify, check, restart, activate"
@@ -379,6 +391,26 @@ def test_ctrl_c_stops_a_fleet_without_a_traceback(pis, tmp_path, project):
     while "Accepted" not in log.read_text():
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=20)
     assert process.returncode == 1
     assert "Traceback" not in err
+    assert "KeyboardInterrupt" not in err
+    assert "stopped; what has begun on a host goes on by itself" in out
+    assert [line.split()[:2] for line in out.splitlines()[-2:]] == [
+        ["pi0", "lost"],
+        ["pi1", "lost"],
+    ]
+
+
+def test_what_nobody_reads_stops_no_host(pis, tmp_path, project):
+    """`deploy push ... | head -1`: all goes on, here to a check that fails."""
+    (project / "model.onnx").write_text("no model")
+    config, ssh = str(project / "edge.toml"), str(tmp_path / "hosts" / "ssh_config")
+    words = [sys.executable, "-m", "deploy", "push", "pi0", "pi1", "-F", ssh, "--config", config]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    one, other = done.stderr.splitlines()
+    assert one.startswith("deploy: pi0: check: edge check: ")
+    assert other.startswith("deploy: pi1: check: edge check: ")
