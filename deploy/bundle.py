@@ -126,7 +126,8 @@ def _read(path: Path, room: int) -> bytes:
         size = path.stat().st_size
         content = path.read_bytes() if size <= room else b""
     except OSError as error:
-        raise DeployError(f"{path}: {error.strerror}; nothing was sent") from error
+        hint = "; make one with: trainer train DATA" if path.suffix == ".onnx" else ""
+        raise DeployError(f"{path}: {error.strerror}; nothing was sent{hint}") from error
     if size > room:
         raise DeployError(f"{path}: {size} bytes is too large; a bundle has {LIMIT} at most")
     return content

@@ -6,6 +6,7 @@ pyinfra's own log stays quiet; what a person reads is one line a step, and one f
 from __future__ import annotations
 
 import logging
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 REASON = ("E: ", "ERROR: ", "error: ")
 """How the line begins in which apt or pip say what is wrong; others may follow it."""
+NO_NETWORK = r"(?i)failure resolving|could not resolve|new connection|unreachable|could not connect"
+"""What apt and pip say without the internet."""
 
 
 class Crew:
@@ -170,7 +173,10 @@ class Crew:
                 told = lines_of("\n".join([*meta.stdout_lines, *meta.stderr_lines]).encode())
                 told = [line for line in told if not line.startswith(GRUMBLE)]
                 reasons = [line for line in told if line.startswith(REASON)]
-                return f"{step.name}: {(reasons or told or ['it failed, and did not say why'])[-1]}"
+                why = (reasons or told or ["it failed, and did not say why"])[-1]
+                alone = any(re.search(NO_NETWORK, line) for line in told)
+                hint = "; has it no internet? then --offline (and --carry-debs)" if alone else ""
+                return f"{step.name}: {why}{hint}"
         return "it failed"
 
     def begin(self, host: PyinfraHost, key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deploy.bundle import Bundle
+
+
+SIGNER = r"\S+(\s+\S*[\w\"])?\s+(sk-)?(ssh|ecdsa)-[\w@.-]+\s+[A-Za-z0-9+/]{40,}={0,3}(\s.*)?"
+"""A line of ALLOWED SIGNERS (`man ssh-keygen`): whose, options, kind of key, key, comment."""
+
+
+def read_signers(path: Path) -> str:
+    """Return a file of signers, once it is sure to be one: a wrong one would shut everybody out.
+
+    Raises:
+        DeployError: a line of it is none, or it has none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DeployError(f"--signers {path}: cannot be read: {problem}") from problem
+    listed = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not re.fullmatch(SIGNER, line.strip()):
+            raise DeployError(
+                f"--signers {path}: line {number} is no signer; it takes a line such as: "
+                "anna@example.com ssh-ed25519 AAAA..."
+            )
+        listed += 1
+    if not listed:
+        raise DeployError(f"--signers {path}: lists nobody, so nobody could push any more")
+    return text
 
 
 def sign(bundle: Bundle, key: Path) -> Bundle:

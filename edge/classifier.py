@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -273,4 +274,5 @@ def _give_back(session: InferenceSession) -> None:
 
 
 def _first_line(problem: Exception) -> str:
-    return str(problem).strip().partition("\n")[0][:200]
+    line = str(problem).strip().partition("\n")[0]
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line)[:200].rstrip(".")

@@ -55,7 +55,9 @@ def announce(crew: Crew, surveys: dict[str, Survey]) -> list[str]:
     waiting = []
     for name, survey in surveys.items():
         steps = plan(survey)
-        if survey.may != "root" and survey.python:
+        if not survey.python:
+            crew.fail(crew.host(name), "it has no python3: sudo apt install python3")
+        elif survey.may != "root":
             crew.fail(
                 crew.host(name), f"sudo asks {survey.login} for a password: see docs/setup.md"
             )

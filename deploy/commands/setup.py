@@ -21,6 +21,7 @@ from deploy.commands.options import (
 from deploy.commands.push import PACKAGE
 from deploy.errors import DeployError
 from deploy.push import push as push_to
+from deploy.signing import read_signers
 from deploy.ssh import Host
 from deploy.target import Target
 from edge.config import read_config
@@ -80,12 +81,15 @@ def setup(
     if config is None and USUAL.exists():
         config = USUAL
     found = read_config(config) if config else None
+    listed = read_signers(signers) if signers else None
     # Made first: an edge.toml that cannot be pushed should not cost minutes.
     bundle = make_bundle(config, PACKAGE) if config and not no_push else None
+    if listed and bundle:
+        tell("note: from now on they take signed bundles only: deploy push --sign KEY comes next")
+        bundle = None
     from deploy.crew import Crew
 
     with Crew(hosts, ssh_config, tell, complain) as crew:
-        listed = signers.read_text(encoding="utf-8") if signers else None
         prepare(
             crew, found, target, listed, offline=offline, carry_debs=carry_debs, dry_run=dry_run
         )

@@ -14,7 +14,9 @@ import pytest
 import edge
 from deploy import Host, Target, make_bundle
 from deploy import push as push_to
+from deploy.errors import DeployError
 from deploy.remote import push as remote
+from deploy.signing import read_signers
 
 ALL = ["upload", "verify", "check", "restart", "activate"]
 
@@ -233,6 +235,30 @@ def test_a_host_with_signers_takes_their_bundles_only(push, pi, sshd, signers):
     succeed(push("pi", "--sign", str(sshd / "user_key")))
     assert pi.active
     assert "nothing to do" in succeed(push("pi", "--sign", str(sshd / "user_key")))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("garbage\n", "line 1 is no signer; it takes a line such as: anna@example.com"),
+        ("# nobody yet\n\n", "lists nobody"),
+        (f"anna ssh-ed25519 {'A' * 60}\nben ssh-ed25519\n", "line 2 is no signer"),
+        ("\udcff", "cannot be read"),
+    ],
+)
+def test_a_list_of_signers_that_is_none_is_refused_before_anything(tmp_path, text, says):
+    path = tmp_path / "signers"
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(DeployError, match=says):
+        read_signers(path)
+
+
+def test_a_list_of_signers_as_ssh_keygen_knows_it_is_one(sshd, tmp_path):
+    key = (sshd / "user_key.pub").read_text().strip()
+    lines = ["# who", f"anna@a.org {key}", f'ben,eve namespaces="handwave" {key} and a comment']
+    path = tmp_path / "signers"
+    path.write_text("\n".join(lines))
+    assert read_signers(path) == path.read_text()
 
 
 def test_a_release_from_before_there_were_signers_is_signed_later(push, pi, sshd, running, signers):
