@@ -14,9 +14,9 @@ import msgspec
 
 from deploy.ssh import Host
 from deploy.target import USER
-from edge.commands.status import STALE, in_words
 from edge.errors import HandwaveError, printable
-from edge.status import HOT, WATCHING, Spread
+from edge.status import HOT, STALE, WATCHING, Spread
+from edge.words import in_words, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -230,7 +230,7 @@ def _standing(
         return "failed", f"it failed ({_result(unit)}) and has stood{since}{see}"
     again = health.restarts or 0
     if again > 1:
-        return "crash-looping", f"it ends again and again ({_result(unit)}, {again} times){see}"
+        return "crash-looping", f"it ends again and again ({_result(unit)}, {times(again)}){see}"
     if again or "auto-restart" in sub or result not in {"success", "?"}:
         return "restarting", f"it ended ({_result(unit)}) and is started again{see}"
     if active == "activating":
@@ -249,7 +249,7 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
     if lately > 1 and health.state_for is not None and age < LOOPING:
         health.state = "crash-looping"
         health.problem = (
-            f"it was started again {lately} times, the last {in_words(age)} ago; "
+            f"it was started again {times(lately)}, the last {in_words(age)} ago; "
             f"see: deploy logs {health.host}"
         )
         return
@@ -266,7 +266,7 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
     if word.state not in WELL:
         health.problem = f"{word.state}; see: deploy logs {health.host}"
     if word.output_failures:
-        health.notes.append(f"outputs failed {_times(word.output_failures)}; see its logs")
+        health.notes.append(f"outputs failed {times(word.output_failures)}; see its logs")
     if word.release is not None and word.release != answer.current:
         health.release, health.release_for = word.release, None
         if answer.trial is None:
@@ -343,10 +343,6 @@ def _result(unit: dict[str, str]) -> str:
 
 def _size(number: int) -> str:
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
 
 
 def describe(health: Health) -> list[tuple[str, str]]:

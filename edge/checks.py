@@ -433,8 +433,8 @@ def check_project(path: Path) -> tuple[Config | None, list[Finding]]:
     """Return the `edge.toml`, if it can be read, and what is to be said of it and its model."""
     from edge.classifier import Classifier
     from edge.config import read_config
+    from edge.device import Project
     from edge.errors import HandwaveError
-    from edge.loop import make_decider
 
     try:
         config = read_config(path)
@@ -444,9 +444,7 @@ def check_project(path: Path) -> tuple[Config | None, list[Finding]]:
     busy = "1 label does" if labels == 1 else f"{labels} labels do"
     findings = [ok("edge.toml", f"{path}: {busy} something")]
     try:
-        classifier = Classifier(config.model)
-        config.check_labels(classifier.card.labels)
-        make_decider(classifier.card, config.decide)
+        classifier = Project.of(config, Classifier(config.model)).classifier
     except HandwaveError as problem:
         return config, [*findings, Finding("model", "wrong", str(problem))]
     count = len(classifier.card.golden)

@@ -27,6 +27,9 @@ LAST = 1000
 """How many frames the percentiles are of: a minute, at 15 a second."""
 RECENT = 5.0
 """Seconds over which frames a second are counted."""
+STALE = 30.0
+"""Seconds after which a service has fallen silent, as for systemd's watchdog: it writes each second
+while frames come, and each time it looks for a camera that is not there."""
 SECOND = 1.0
 """The file is written, and /sys read, at most so often."""
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)

@@ -54,7 +54,16 @@ hosts_argument = click.argument(
 fleet_argument = click.argument(
     "fleet", metavar="HOST...", nargs=-1, required=True, callback=_fleet
 )
-host_argument = click.argument("host", metavar="HOST")
+
+
+def _host(_ctx: click.Context, _param: click.Parameter, word: str) -> str:
+    """Refuse a file of hosts, where one is looked at."""
+    if word.startswith("@"):
+        raise click.BadParameter(f"{word}: one host at a time, by its name")
+    return word
+
+
+host_argument = click.argument("host", metavar="HOST", callback=_host)
 config_option = click.option(
     "--config",
     default="edge.toml",

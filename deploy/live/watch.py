@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.text import Text
 
 from deploy.errors import DeployError
-from edge.commands.status import in_words
 from edge.errors import printable
 from edge.status import WATCHING, Report
+from edge.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,14 +16,12 @@ from edge.console import Command
 from edge.errors import HandwaveError, printable
 from edge.files import read_bounded
 from edge.service import until_stopped
-from edge.status import Report
+from edge.status import STALE, Report
+from edge.words import in_words, times
 
 STATUS_FILE = "/run/handwave/status.json"
 UNIT = "handwave.service"
 MAX_BYTES = 64_000
-STALE = 30.0
-"""Seconds after which a service has fallen silent, as for systemd's watchdog: it writes each second
-while frames come, and each time it looks for a camera that is not there."""
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -146,7 +144,7 @@ def _tell_json(path: Path, unit: str) -> None:
 def _tell(path: Path, unit: str) -> None:
     found = ask_systemd(unit)
     if found is not None:
-        again = f", started again {_times(found.restarts)}" if found.restarts else ""
+        again = f", started again {times(found.restarts)}" if found.restarts else ""
         click.echo(f"{'service':<9} {found.state}{again}")
     word = read_word(path, found)
     for name, text in describe(word.report):
@@ -171,25 +169,11 @@ def describe(report: Report) -> list[tuple[str, str]]:
         if spread is not None:
             lines.append((name, f"{spread.p50:.3g} ms (half), {spread.p99:.3g} ms (99 in 100)"))
     if report.output_failures:
-        lines.append(("outputs", f"failed {_times(report.output_failures)}; see the log"))
+        lines.append(("outputs", f"failed {times(report.output_failures)}; see the log"))
     lines += [("machine", text) for text in [_machine(report)] if text]
     release = "" if report.release is None else f", release {report.release}"
     lines.append(("running", f"for {in_words(report.uptime)}{release}"))
     return lines
-
-
-def in_words(seconds: float) -> str:
-    """Return a span of time as a person says it: `40 s`, `2 min 5 s`, `3 d 4 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    for size, name, less, lesser in (
-        (86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"),
-    ):  # fmt: skip
-        if whole >= size:
-            rest = whole % size // less
-            return f"{whole // size} {name}" + (f" {rest} {lesser}" if rest else "")
-    return f"{whole} s"
 
 
 def _machine(report: Report) -> str:
@@ -210,7 +194,3 @@ def _silent(word: Word) -> str:
         f"last word {in_words(word.age)} ago: the service hangs or was killed; "
         "look at: journalctl -u handwave -n 20"
     )
-
-
-def _times(number: int | None) -> str:
-    return "once" if number == 1 else f"{number} times"

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.commands import status as status_command
-from edge.commands.status import Unit, describe, in_words, parse_unit, read_word
+from edge.commands.status import Unit, describe, parse_unit, read_word
 from edge.commands.status import status as command
 from edge.decider import Decision
 from edge.errors import HandwaveError
@@ -452,21 +452,6 @@ def test_failures_and_a_weak_supply_are_told(tmp_path, clock):
     assert "too little power" in lines["machine"]
     hot = Status(clock=clock, root=pi(tmp_path, heat="82000"))
     assert "too hot" in dict(describe(hot.report()))["machine"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.25, "0.2 s"),
-        (40, "40 s"),
-        (60, "1 min"),
-        (125, "2 min 5 s"),
-        (7300, "2 h 1 min"),
-        (266_400, "3 d 2 h"),
-    ],
-)
-def test_a_time_is_said_as_people_do(seconds, text):
-    assert in_words(seconds) == text
 
 
 def test_systemd_says_how_often_it_had_to_start_it_again(run, monkeypatch, alive):
