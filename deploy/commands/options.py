@@ -12,9 +12,11 @@ import click
 from deploy.errors import DeployError
 from deploy.inventory import read_fleet
 from deploy.target import Target
+from edge.console import complain
+from edge.errors import HandwaveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from deploy.inventory import Fleet
 
@@ -26,6 +28,18 @@ def tell(line: str) -> None:
     except BrokenPipeError:  # `| head` has seen enough
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def one_by_one(names: Iterable[str], act: Callable[[str], object]) -> bool:
+    """Do something with each host in turn; return whether none failed, which stops no other."""
+    well = True
+    for name in names:
+        try:
+            act(name)
+        except HandwaveError as problem:
+            complain(problem)
+            well = False
+    return well
 
 
 class _WrongHostsError(click.ClickException):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
 
-from deploy.commands.options import hosts_argument, ssh_config_option, target_options
+from deploy.commands.options import (
+    hosts_argument,
+    one_by_one,
+    ssh_config_option,
+    target_options,
+)
 from deploy.target import Target
-from edge.console import Command, complain
-from edge.errors import HandwaveError, printable
+from edge.console import Command
+from edge.errors import printable
 
 
 @click.command("pull", cls=Command, epilog="Example: deploy pull pi@raspberrypi.local")
@@ -32,27 +39,24 @@ def pull(
     from deploy.live.pull import pull as pull_from
     from deploy.live.tunnel import Tunnel
 
-    failed, came = False, False
-    for name in hosts:
-        try:
-            with Tunnel(name, Target(root, unit), config=ssh_config) as tunnel:
-                pulled = pull_from(tunnel, folder)
-        except HandwaveError as problem:  # the other hosts have their turn all the same
-            complain(problem)
-            failed = True
-            continue
-        number = pulled.labels.total()
-        came = came or number > 0
-        if number:
+    came: Counter[str] = Counter()
+
+    def bring(name: str) -> None:
+        with Tunnel(name, Target(root, unit), config=ssh_config) as tunnel:
+            pulled = pull_from(tunnel, folder)
+        came.update(pulled.labels)
+        if pulled.labels:
             counts = ", ".join(f"{n} {printable(label)}" for label, n in pulled.labels.items())
             click.echo(f"{name}: {counts}; session {pulled.session} in {folder}")
         else:
             click.echo(f"{name}: nothing new that it was unsure about")
         if pulled.problem is not None:
             click.echo(f"{name}: they are still there as well: {pulled.problem}", err=True)
+
+    well = one_by_one(hosts, bring)
     if came:
         click.echo(
             f"The labels are its guesses. Move what is wrong in {folder} to the label that it "
-            f"shows, or delete it; then: cp -r {folder}/. data/"
+            f"shows, or delete it; then: cp -r {shlex.quote(str(folder))}/. data/"
         )
-    sys.exit(failed)
+    sys.exit(not well)

@@ -11,6 +11,7 @@ import click
 from deploy.commands.options import (
     dry_run_option,
     hosts_argument,
+    one_by_one,
     ssh_config_option,
     target_options,
     tell,
@@ -18,8 +19,7 @@ from deploy.commands.options import (
 from deploy.push import roll_back
 from deploy.ssh import Host
 from deploy.target import Target
-from edge.console import Command, complain
-from edge.errors import HandwaveError
+from edge.console import Command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,12 +51,9 @@ def rollback(
     names = hosts[:-1] if release else hosts
     if not names:
         raise click.UsageError("say a HOST before the release")
-    target, failed = Target(root, unit), False
-    for name in names:
-        try:
-            with Host(name, config=ssh_config) as host:
-                roll_back(host, target, release, dry_run=dry_run, tell=tell)
-        except HandwaveError as problem:  # the other hosts have their turn all the same
-            complain(problem)
-            failed = True
-    sys.exit(failed)
+
+    def go_back(name: str) -> None:
+        with Host(name, config=ssh_config) as host:
+            roll_back(host, Target(root, unit), release, dry_run=dry_run, tell=tell)
+
+    sys.exit(not one_by_one(names, go_back))

@@ -14,6 +14,7 @@ from deploy.bundle import make_bundle
 from deploy.commands.options import (
     dry_run_option,
     hosts_argument,
+    one_by_one,
     ssh_config_option,
     target_options,
     tell,
@@ -26,7 +27,6 @@ from deploy.ssh import Host
 from deploy.target import Target
 from edge.config import read_config
 from edge.console import Command, complain
-from edge.errors import HandwaveError
 
 if TYPE_CHECKING:
     from deploy.bundle import Bundle
@@ -96,7 +96,7 @@ def setup(
         ready = crew.names
     failed = bool(crew.failed)
     if bundle is not None and not dry_run:
-        failed |= push_all(ready, bundle, target, ssh_config)
+        failed |= not push_all(ready, bundle, target, ssh_config)
     sys.exit(failed)
 
 
@@ -157,14 +157,11 @@ def bring(crew: Crew, name: str, survey: Survey, what: Needs, *, debs: bool) -> 
 
 
 def push_all(names: list[str], bundle: Bundle, target: Target, ssh_config: Path | None) -> bool:
-    """Push to each host; return whether one failed."""
-    failed = False
-    for name in names:
-        try:
-            # A new connection: whoever joined a group is in it from the next login on.
-            with Host(name, config=ssh_config) as host:
-                push_to(host, bundle, target, tell=tell)
-        except HandwaveError as problem:
-            complain(problem)
-            failed = True
-    return failed
+    """Push to each host; return whether all went well."""
+
+    def push(name: str) -> None:
+        # A new connection: whoever joined a group is in it from the next login on.
+        with Host(name, config=ssh_config) as host:
+            push_to(host, bundle, target, tell=tell)
+
+    return one_by_one(names, push)
