@@ -199,7 +199,7 @@ def _read_inventory(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:
     try:
         with ctx_state.use(State()):  # where pyinfra notes which file it is reading
             found = make_inventory_from_files(str(path))
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:  # it is somebody's program
         problem = getattr(problem, "exception", problem)  # theirs has no words of its own
         why = f"{type(problem).__name__}: {problem}"
         raise DeployError(f"{path}: pyinfra cannot read it: {why}") from problem

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from deploy.target import Target
 
 
+_HAS_ALL = "nothing but the list: it has all the files, in other releases"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a host said about itself (`deploy.remote.push.look`)."""
@@ -173,7 +176,7 @@ def plan(facts: Facts, bundle: Bundle, target: Target, host: str) -> list[Step]:
         new = bundle.lacking(facts.missing)
         size = f"{_size(sum(map(len, new.values())))} in {_files(len(new))}"
         steps = [
-            Step("upload", f"{size} that it lacks, of {len(bundle.files)}"),
+            Step("upload", f"{size} that it lacks, of {len(bundle.files)}" if new else _HAS_ALL),
             Step("verify", f"SHA-256 of every file, against {release}"),
         ]
     if not facts.intact or facts.current != release:

@@ -58,6 +58,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     venv: bool
     current: str | None
     current_for: float | None
+    kept: list[str]
+    """The releases that are there, the last pushed first."""
     trial: str | None
     trial_for: float | None
     unit: dict[str, str] | None
@@ -106,6 +108,8 @@ class Health(msgspec.Struct, kw_only=True):
     release: str | None = None
     """What runs; of a service that does not, what would."""
     release_for: float | None = None
+    kept: list[str] = []
+    """The releases that it has, and `deploy rollback` may go to; the last pushed first."""
     trial: str | None = None
     """The release that a push is trying."""
     label: str | None = None
@@ -170,6 +174,7 @@ def judge(host: str, answer: Answer, target: Target) -> Health:
         state_for=_since(unit, answer),
         release=answer.current,
         release_for=answer.current_for,
+        kept=answer.kept,
         trial=answer.trial,
         temperature=answer.temperature,
         throttling=throttling(answer.throttled),
@@ -350,6 +355,8 @@ def describe(health: Health) -> list[tuple[str, str]]:
     lines = [("state", _for(health.state, health.state_for))]
     if health.release:
         lines.append(("release", _for(health.release, health.release_for)))
+    if len(health.kept) > 1:
+        lines.append(("kept", ", ".join(health.kept)))
     if health.state == WATCHING:
         sure = "" if health.confidence is None else f", {health.confidence:.0%} sure"
         shown = "nothing decided" if health.label is None else _for(health.label, health.label_for)

@@ -95,7 +95,11 @@ def setup(
         )
         ready = crew.names
     failed = bool(crew.failed)
-    if bundle is not None and not dry_run:
+    if config is None and ready:
+        tell("note: nothing is pushed, as there is no edge.toml here: deploy push comes next")
+    elif bundle is not None and dry_run:
+        tell(f"and then: push {bundle.release} to {', '.join(ready)}")
+    elif bundle is not None:
         failed |= not push_all(ready, bundle, target, ssh_config)
     sys.exit(failed)
 

@@ -54,6 +54,7 @@ def look(root: str, unit: str, runtime: str, trial: str) -> dict[str, object]:
         "venv": (base / "venv" / "bin" / "python").exists(),
         "current": _release(base / "current"),
         "current_for": _age(base / "current"),
+        "kept": _kept(base),
         "trial": _trial(Path(trial) / "service.env"),
         "trial_for": _age(Path(trial) / "service.env"),
         "unit": found,
@@ -68,6 +69,14 @@ def look(root: str, unit: str, runtime: str, trial: str) -> dict[str, object]:
         "monotonic": time.monotonic(),
         "clock": time.time(),
     }
+
+
+def _kept(base: Path) -> list[str]:
+    """Return the releases that are there, the last pushed first."""
+    text, _ = _read(base / "history")
+    rows = [line.split(" ") for line in (text or "").splitlines()]
+    names = [row[1] for row in rows if len(row) > 1 and (base / "releases" / row[1]).is_dir()]
+    return names[::-1]
 
 
 def _user() -> str:

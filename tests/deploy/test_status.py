@@ -34,8 +34,8 @@ def said(*, unit=None, report=None, **changes):
         "user": "pi", "root": True, "venv": True, "current": "aaaabbbbcccc", "current_for": 7200.0,
         "trial": None, "trial_for": None, "unit": None if unit is False else UNIT | (unit or {}),
         "status": json.dumps(REPORT | (report or {})), "status_problem": None, "last_words": None,
-        "lately": None, "uptime": 90000.0, "temperature": 54.3, "throttled": 0,
-        "disk_free": 12_300_000_000, "monotonic": 10000.0, "clock": 0.0,
+        "kept": ["aaaabbbbcccc"], "lately": None, "uptime": 90000.0, "temperature": 54.3,
+        "throttled": 0, "disk_free": 12_300_000_000, "monotonic": 10000.0, "clock": 0.0,
     }  # fmt: skip
     return judge("pi", Answer(**answer | changes), TARGET)
 
@@ -53,6 +53,20 @@ def test_a_host_that_watches_is_well():
         "restarts": "0",
         "machine": "54 °C, power fine, 12.3 GB of disk free, up for 1 d 1 h",
     }
+
+
+def test_what_one_may_go_back_to_is_listed():
+    health = said(kept=["aaaabbbbcccc", "ddddeeeeffff"])
+    assert dict(describe(health))["kept"] == "aaaabbbbcccc, ddddeeeeffff"
+
+
+def test_the_releases_that_are_there_are_told_the_last_pushed_first(tmp_path):
+    for release in ("one", "two"):
+        (tmp_path / "releases" / release).mkdir(parents=True)
+    rows = ["2026 one anna@laptop", "2026 gone anna@laptop", "2026 two anna@laptop", ""]
+    (tmp_path / "history").write_text("\n".join(rows))
+    assert remote_status._kept(tmp_path) == ["two", "one"]
+    assert remote_status._kept(tmp_path / "none") == []
 
 
 def test_a_service_that_was_started_again_long_ago_is_well():
