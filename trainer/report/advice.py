@@ -17,6 +17,7 @@ from edge.card import BACKGROUND
 from trainer.dataset import NOTHING
 from trainer.evidence import at_most, gain, mixed_up
 from trainer.report.alike import Likeness
+from trainer.report.copies import Copies, find_copies
 from trainer.report.suspects import find_suspects
 from trainer.words import count, names, percent, shorten
 
@@ -43,9 +44,6 @@ NAMED = 48
 """Pictures that one of them names."""
 SEARCHED = 10_000
 """Pictures among which copies are looked for: a second's work, and four for twice as many."""
-COPY = 0.95
-"""Likeness of a copy. Measured: a picture saved again, smaller and at another quality, keeps 0.96
-to 1.00; the same gesture in another session has 0.3 to 0.7."""
 BURST = 0.99
 """Likeness of two pictures between which nothing moved."""
 
@@ -64,17 +62,22 @@ class Advice:
 def advise(evidence: Evidence) -> list[Advice]:
     """Return what to do next, the most important first, at most `MOST`."""
     likeness = Likeness.of(evidence.rows, evidence.sessions.tolist())
-    suspects = find_suspects(evidence, likeness)
     few = len(evidence.targets) <= SEARCHED
     nearest = likeness.nearest() if few else None
+    copies = find_copies(evidence, nearest) if nearest else Copies()
+    certain = np.ones(len(evidence.targets), bool)
+    certain[copies.across] = False  # of what two labels have no answer can be right
+    suspects = find_suspects(evidence, likeness, certain)
+    counted = certain & ~suspects.mask
     rules = chain(
         _unseen(evidence),
         _few_sessions(evidence),
+        _divided(evidence, copies.across),
         _mislabelled(evidence, suspects),
-        _copies(evidence, nearest) if nearest else (),
+        _copies(evidence, copies.within),
         _no_background(evidence),
-        _confusions(evidence, ~suspects.mask),
-        _bad_sessions(evidence, ~suspects.mask),
+        _confusions(evidence, counted),
+        _bad_sessions(evidence, counted),
         _more(evidence),
         _balance(evidence),
         _bursts(evidence, nearest) if nearest else _not_searched(evidence),
@@ -141,29 +144,41 @@ def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
         )
 
 
-def _copies(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
-    """Look for copies in two sessions, by which a network is tested on what it learned."""
-    copies = nearest.elsewhere_likeness >= COPY
-    if not evidence.whole:  # hands held alike are as like as copies, but never to the last digit
-        rows = evidence.rows
-        copies &= (rows == rows[nearest.elsewhere]).all(axis=1) & rows.any(axis=1)
-    found = np.flatnonzero(copies)
-    if len(found) < max(2, 0.01 * len(evidence.targets)):
-        return
-    order = found[np.argsort(-nearest.elsewhere_likeness[found], kind="stable")]
-    pairs = np.stack([order, nearest.elsewhere[order]], axis=1)
-    chosen = np.array(list(dict.fromkeys(pairs.ravel().tolist())))  # each beside its copy
-    sessions = [name for name, _ in Counter(evidence.sessions[chosen].tolist()).most_common()]
-    labels = evidence.targets[pairs]
-    differ = int((labels[:, 0] != labels[:, 1]).sum())
-    twice = f" Of {differ} the copy has another label: one of both is wrong." if differ else ""
-    yield Advice(
-        "duplicates",
-        f"{count(len(found), 'picture')} nearly repeat one of another session ({names(sessions)}), "
-        f"which makes every figure here too good.{twice} Delete the copies, or join sessions that "
-        "are one recording.",
-        evidence.paths(chosen[:NAMED]),
-    )
+def _divided(evidence: Evidence, pairs: NDArray[np.int64]) -> Iterator[Advice]:
+    """Name the pictures that two labels have: one of each two is wrong, whatever is answered."""
+    if len(pairs):
+        labels = np.array(evidence.labels, dtype=object)[evidence.targets]
+        is_twice = "is there twice" if len(pairs) == 1 else "are there twice"
+        yield Advice(
+            "duplicates",
+            f"{count(len(pairs), 'picture')} {is_twice}, the second time under another label "
+            f"({names(_commonest(labels, pairs))}, in "
+            f"{names(_commonest(evidence.sessions, pairs))}), which makes every figure here too "
+            "bad. Delete the wrong one of each two.",
+            evidence.paths(_side_by_side(pairs)[:NAMED]),
+        )
+
+
+def _copies(evidence: Evidence, pairs: NDArray[np.int64]) -> Iterator[Advice]:
+    """Name the copies in two sessions, by which a network is tested on what it learned."""
+    if len(pairs):
+        yield Advice(
+            "duplicates",
+            f"{count(len(pairs), 'picture')} nearly repeat one of another session "
+            f"({names(_commonest(evidence.sessions, pairs))}), which makes every figure here too "
+            "good. Delete the copies, or join sessions that are one recording.",
+            evidence.paths(_side_by_side(pairs)[:NAMED]),
+        )
+
+
+def _side_by_side(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the pictures of pairs `[n, 2]`, each once and beside its copy."""
+    return np.array(list(dict.fromkeys(pairs.ravel().tolist())))
+
+
+def _commonest(of_pictures: NDArray[np.object_], pairs: NDArray[np.int64]) -> list[str]:
+    """Return what the pictures of pairs `[n, 2]` have, say a session, the commonest first."""
+    return [one for one, _ in Counter(of_pictures[_side_by_side(pairs)].tolist()).most_common()]
 
 
 def _no_background(evidence: Evidence) -> Iterator[Advice]:
@@ -293,12 +308,12 @@ def _balance(evidence: Evidence) -> Iterator[Advice]:
 def _bursts(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
     still = np.flatnonzero(nearest.within_likeness >= BURST)
     if evidence.whole and len(still) > 0.6 * len(evidence.targets):
-        pairs = np.stack([still[:6], nearest.within[still[:6]]], axis=1).ravel()
+        pairs = np.stack([still[:6], nearest.within[still[:6]]], axis=1)
         yield Advice(
             "duplicates",
             f"{count(len(still), 'picture')} hardly differ from another one of their session, and "
             "add little. Move and turn the hand between pictures, or take fewer a second.",
-            evidence.paths(np.array(list(dict.fromkeys(pairs.tolist())))),
+            evidence.paths(_side_by_side(pairs)),
         )
 
 

@@ -49,14 +49,19 @@ class Suspects:
     """`[n]`: which pictures are in either."""
 
 
-def find_suspects(evidence: Evidence, likeness: Likeness) -> Suspects:
+def find_suspects(evidence: Evidence, likeness: Likeness, certain: NDArray[np.bool_]) -> Suspects:
     """Return pictures that both the network and their neighbours take for another label.
 
     The network held the picture out and is as sure of the other label as it usually is where that
     label is right: Northcutt et al. 2021, "Confident Learning: Estimating Uncertainty in Dataset
     Labels", equation 2. Its neighbours are of other sessions, so neither learned from the picture.
+
+    Args:
+        evidence: what was said.
+        likeness: how alike the pictures are.
+        certain: which pictures to look at, `[n]`; their neighbours may be any.
     """
-    doubted = _doubted(evidence)
+    doubted = _doubted(evidence) & certain
     doubted[evidence.surest(doubted)[ASKED:]] = False
     for picture in np.flatnonzero(doubted):
         around = evidence.targets[likeness.neighbours(int(picture), NEIGHBOURS)]

@@ -312,6 +312,49 @@ def test_a_copy_under_two_labels_is_an_error_in_one():
     assert "another label" in case.advice("duplicates")[0].text
 
 
+def test_copies_under_two_labels_make_the_figures_too_bad_and_are_counted_once():
+    case = Case()
+    paths = copy(case, 4, "palm")
+    (advice,) = case.advice()
+    assert advice.text.startswith(
+        "4 pictures are there twice, the second time under another label (palm and rock, in s1 and "
+        "s0), which makes every figure here too bad."
+    )
+    assert set(advice.pictures) == paths
+    first, second = advice.pictures[:2]
+    assert first.name == second.name
+
+
+def test_copies_under_two_labels_are_no_bad_session_confusion_or_other_advice():
+    case = Case(labels=("background", "palm", "rock", "thumb"))
+    for origin, other in (("rock", "palm"), ("palm", "thumb"), ("thumb", "rock")):
+        here, there = case.where(origin, "s0")[:10], case.where(other, "s1")[:10]
+        case.rows[there] = case.rows[here]
+        case.said[there] = case.labels.index(origin)
+        case.sure[there] = 0.97
+    (advice,) = case.advice()
+    assert advice.kind == "duplicates"
+    assert "30 pictures are there twice" in advice.text
+
+
+def test_a_copy_under_another_label_is_found_in_a_session_of_the_same_name():
+    case = Case()
+    case.rows[case.where("palm", "s0")[:3]] = case.rows[case.where("rock", "s0")[:3]]
+    (advice,) = case.advice()
+    assert "3 pictures are there twice" in advice.text
+    assert "(palm and rock, in s0)" in advice.text
+
+
+def test_copies_of_both_sorts_are_two_pieces_of_advice_those_under_two_labels_first():
+    case = Case()
+    copy(case, 4, "rock")
+    case.rows[case.where("palm", "s1")[4:8]] = case.rows[case.where("background", "s0")[4:8]]
+    worse, better = case.advice("duplicates")
+    assert "too bad" in worse.text
+    assert "8 pictures nearly repeat" in better.text
+    assert "too good" in better.text
+
+
 def test_many_features_are_compared_as_well():
     case = Case(features=900)
     paths = copy(case, 4, "rock")
