@@ -44,13 +44,16 @@ class Axis(NamedTuple):
     percent: bool = False
     room: float = 0.0
     """Share of the height that is left free below."""
+    whole: bool = False
+    """Whether only whole numbers mean something."""
 
     def ticks(self) -> list[float]:
         """Return about five round numbers."""
-        reach = self.high - self.low
-        rough = reach / 5
+        rough = (self.high - self.low) / 5
+        rough = max(rough, 1) if self.whole else rough
         power = 10.0 ** floor(log10(rough))
-        step = next(power * times for times in (1, 2, 2.5, 5, 10) if power * times >= rough * 0.999)
+        steps = (1, 2, 5, 10) if self.whole else (1, 2, 2.5, 5, 10)
+        step = next(power * times for times in steps if power * times >= rough * 0.999)
         first = ceil(self.low / step - 1e-9)
         return [n * step for n in range(first, floor(self.high / step + 1e-9) + 1)]
 

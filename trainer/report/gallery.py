@@ -35,10 +35,12 @@ class Shown:
 
     address: str | None
     """None where it cannot be read, or there are too many."""
+    label: str
+    session: str
     name: str
-    """Its file's name, and where it lies."""
-    where: str
+    """Its file's."""
     caption: str
+    """What it was taken for, and how surely; empty where it was never held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,6 @@ class Gallery:
             said = clean(evidence.labels[evidence.said[index]])
             caption = f"{said}, {percent(float(evidence.confidence[index]))}"
         return Shown(
-            self._addresses.get(picture.path), clean(picture.path.name),
-            f"{clean(picture.label)}, session {clean(picture.session)}", caption,
+            self._addresses.get(picture.path), clean(picture.label), clean(picture.session),
+            clean(picture.path.name), caption,
         )  # fmt: skip

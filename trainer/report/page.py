@@ -124,7 +124,7 @@ def _values(report: Report) -> dict[str, Any]:
             for unit in report.units[:EXPLAINED]
         ],
         "occlusions": [
-            (heated(each.path, each.heat), each.path.name, each.label, float(each.heat.max()))
+            (heated(each.path, each.heat), each.path.name, each.label, _less_sure(each.heat))
             for each in report.occlusions[:EXPLAINED]
         ],
         "unreadable": report.unreadable[:NAMED],
@@ -139,7 +139,7 @@ def _curves(history: History) -> list[tuple[str, str]]:
     epochs = history.epochs
     if not epochs:
         return []
-    x = Axis("epoch", 1, len(epochs))
+    x = Axis("epoch", 1, len(epochs), whole=True)
     losses = [Series("taught", [(e.number, e.loss) for e in epochs], "taught")]
     shares = [Series("taught", [(e.number, e.accuracy) for e in epochs], "taught")]
     if epochs[0].validation_loss is not None:
@@ -164,7 +164,7 @@ def _growth(curve: list[CurvePoint]) -> str:
         return ""
     points = sorted((point.sessions, point.accuracy) for point in curve)
     alt = "; ".join(f"{x:.3g} sessions: {y:.0%} right" for x, y in points)
-    x = Axis("sessions a label that were learned from", 0, points[-1][0])
+    x = Axis("sessions a label that were learned from", 0, points[-1][0], whole=True)
     y = Axis("right", 0, 1, percent=True)
     return charts.lines([Series("held out", points, "held", dots=True)], x, y, alt)
 
@@ -197,6 +197,14 @@ def _novelty(report: Report) -> str | None:
     strange = percent(float((known > limit).mean()))
     alt = f"{strange} of the held-out pictures count as strange."
     return charts.histogram([("taught labels, held out", known, "taught")], limit, alt)
+
+
+def _less_sure(heat: NDArray[np.float64]) -> str:
+    """Say in a few words what hiding the part that matters most does to a picture's label."""
+    most = float(heat.max())
+    if most < 0.01:
+        return "hardly less sure anywhere"
+    return f"{'' if most >= 0.995 else 'up to '}{percent(most)} less sure"
 
 
 def _label_rows(report: Report) -> list[dict[str, Any]]:

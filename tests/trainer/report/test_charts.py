@@ -90,6 +90,13 @@ def test_ticks_are_round_few_and_inside(low, high):
     assert all(len(f"{tick:.3g}") <= 8 for tick in ticks)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 2), (0, 3.4), (1, 12), (1, 20), (0, 130)])
+def test_what_is_counted_has_ticks_at_whole_numbers_alone(low, high):
+    ticks = Axis("sessions", low, high, whole=True).ticks()
+    assert 2 <= len(ticks) <= 7
+    assert all(tick == int(tick) for tick in ticks)
+
+
 def test_a_reliable_networks_bars_end_at_the_diagonal():
     bins = [Bin(n / 10, (n + 1) / 10, 5, n / 10 + 0.05, n / 10 + 0.05) for n in range(10)]
     svg = reliability(bins, "alt")

@@ -21,7 +21,7 @@ from trainer.report.explain import UnitPicture
 from trainer.report.page import Occlusion, Report, write_report
 from trainer.training import Epoch, History
 
-VOID = {"meta", "img", "br", "input", "hr", "link"}
+VOID = {"meta", "img", "br", "wbr", "input", "hr", "link"}
 REFERENCES = {"popovertarget", "aria-labelledby", "for"}
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -287,6 +287,39 @@ def test_pictures_that_are_gone_are_named_all_the_same(write):
     page = write(report_of(evidence_of(made_up())))
     assert page.addresses == []
     assert "not shown" in page.text
+
+
+def test_beside_a_picture_stands_which_one_it_is(write):
+    dataset = made_up()
+    page = write(report_of(evidence_of(dataset), advice=[
+        Advice("more", "Look.", [dataset.pictures[30].path]),
+    ]))  # fmt: skip
+    assert "fist / s0 / 6.jpg" in page.text
+
+
+def test_what_was_not_tested_has_no_precision(write):
+    evidence = evidence_of(made_up(), wrong=0.3)
+    evidence.probabilities[evidence.targets == 2] = np.nan
+    assert (evidence.said == 2).any()  # others were taken for it
+    assert "palm - not tested 0 12 3" in write(report_of(evidence, advice=[])).text
+
+
+@pytest.mark.parametrize(
+    ("most", "says"),
+    [
+        (1.0, "100 % less sure"),
+        (0.998, "over 99 % less sure"),
+        (0.93, "up to 93 % less sure"),
+        (0.004, "hardly less sure anywhere"),
+        (-0.1, "hardly less sure anywhere"),
+    ],
+)
+def test_what_hiding_a_part_does_is_said_in_plain_words(write, most, says):
+    evidence = evidence_of(made_up())
+    page = write(
+        report_of(evidence, occlusions=[Occlusion(Path("a.jpg"), "fist", most * np.ones((2, 2)))])
+    )
+    assert f"fist {says}" in page.text
 
 
 # --- Hostile names
