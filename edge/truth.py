@@ -34,6 +34,8 @@ class Span:
 def read_truth(path: Path) -> list[Span]:
     """Read a truth file: CSV with the header `start,end,label`, or labels that Audacity exported.
 
+    Where Excel writes a comma into numbers, as in German or French, its CSV has semicolons.
+
     Raises:
         SourceError: it cannot be read, or one of its lines, which is named.
     """
@@ -45,11 +47,11 @@ def read_truth(path: Path) -> list[Span]:
     except UnicodeDecodeError as problem:
         raise SourceError(f"{path}: not UTF-8 text at byte {problem.start}") from None
     first = lines[0] if lines else ""
-    separator = "\t" if "\t" in first else ","
+    separator = next((mark for mark in "\t;" if mark in first), ",")
     titles = [word.strip().lower() for word in first.split(separator)]
     if titles == ["start", "end", "label"]:
         lines[0] = ""
-    elif separator == ",":
+    elif separator != "\t":
         raise SourceError(f"{path}: line 1: not start,end,label; a truth file has {EXAMPLE}")
     spans: list[Span] = []
     for number, line in enumerate(lines, start=1):
@@ -66,7 +68,7 @@ def _read_span(fields: list[str], earliest: float) -> Span:
     if len(fields) != 3:
         raise ValueError(f"{len(fields)} fields; a start, an end and a label are needed")
     try:
-        start, end = map(float, fields[:2])
+        start, end = (float(field.replace(",", ".")) for field in fields[:2])
     except ValueError:
         raise ValueError("start and end must be seconds, such as 1.5") from None
     label = unicodedata.normalize("NFC", fields[2].strip().strip('"'))

@@ -20,3 +20,8 @@ def in_words(seconds: float) -> str:
 def times(number: int) -> str:
     """Return `once`, or `3 times`."""
     return "once" if number == 1 else f"{number} times"
+
+
+def count(number: int, thing: str) -> str:
+    """Return `1 picture` or `2 pictures`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
+from edge.words import count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+__all__ = ["clean", "count", "names", "percent", "shorten"]
 
 LONGEST = 40
 """Letters of a name that are shown: a label or a file's name can be any length."""
@@ -38,11 +42,6 @@ def names(found: Sequence[str]) -> str:
         return f"{', '.join(shown)} and {len(found) - NAMED} more"
     shown = [shorten(name) for name in found]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
-
-
-def count(number: int, thing: str) -> str:
-    """Return `1 picture` or `2 pictures`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def percent(share: float) -> str:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge.card import BACKGROUND
 from edge.commands.options import config_option
 from edge.commands.run import open_project
 from edge.config import KINDS, read_config
 from edge.console import Command
+from edge.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +28,8 @@ def check(config_path: str) -> None:
     project = open_project(read_config(config_path))
     config, card = project.config, project.classifier.card
     busy = {label for label, _, _ in config.outputs()}
-    click.echo(f"{config.path}: {len(busy)} of {len(card.labels)} labels do something")
+    gestures = [label for label in card.labels if label != BACKGROUND]  # that never can
+    click.echo(f"{config.path}: {len(busy)} of {count(len(gestures), 'gesture')} do something")
     click.echo(f"{config.model}: {', '.join(card.labels)} ({card.training.features} features)")
     click.echo(f"golden frames: {len(card.golden)} of {len(card.golden)} agree with the trainer's")
     accuracy = card.training.accuracy

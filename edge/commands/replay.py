@@ -27,6 +27,7 @@ from edge.recordings import RATE, Recordings
 from edge.service import until_stopped
 from edge.sources import Video
 from edge.truth import Truth, read_truth
+from edge.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,11 +100,11 @@ def _doubts(played: Replay, labels: Sequence[str], *, ended: bool) -> Iterator[s
         yield f"stopped early, after {_time(played.seconds)}; what follows is about that"
     for label, frames in played.truth.unknown.items():
         hint = did_you_mean(label, labels)
-        yield f"the model has no class '{label}'{hint}; its {frames} frames count as no gesture"
+        yield f"the model has no class '{label}'{hint}; no gesture in {count(frames, 'frame')}"
     if played.truth.unmet:
-        yield f"{played.truth.unmet} lines of the truth lie where there is no frame; left out"
+        yield f"{count(played.truth.unmet, 'line')} of the truth left out: no frame is there"
     for trouble, frames in played.troubles.items():
-        yield f"nothing was decided in {frames} frames: {trouble}"
+        yield f"nothing was decided in {count(frames, 'frame')}: {trouble}"
 
 
 def _as_json(played: Replay, decider: Decider, model: str, source: str) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def _as_text(played: Replay, decider: Decider) -> Iterator[str]:
         f"{name} {value:g}" + (" s" if name in {"window", "hold", "cooldown"} else "")
         for name, value in _settings(decider).items()
     )
-    yield f"{played.frames} frames, {_time(played.seconds)}; {settings}"
+    yield f"{count(played.frames, 'frame')}, {_time(played.seconds)}; {settings}"
     yield ""
     if not played.truth.known:
         yield from _decisions(played.decisions)
@@ -207,22 +208,28 @@ def _went_wrong(played: Replay) -> Iterator[str]:
 
 def _table(events: Events) -> Iterator[str]:
     labels = _labels(events)
-    width = max(map(len, [*labels, "gesture"]))
     titles = ["shown", "seen", f"in {SOON:g} s", "missed", "repeated", "false", "median", "95 %"]
-    yield "  ".join([f"{'gesture':<{width}}", *(f"{title:>8}" for title in titles)])
-    rows = [(label, events.of(label)) for label in labels]
-    for name, row in [*rows, *([("all", events)] if len(rows) > 1 else [])]:
-        counts = [row.shown, row.seen, row.soon, row.missed, row.repeated, row.false]
-        times = [_median(row.delays), _p95(row.delays)]
-        cells = [f"{count:>8}" for count in counts]
-        cells += [f"{'-':>8}" if time is None else f"{time:>6.2f} s" for time in times]
-        yield "  ".join([f"{name:<{width}}", *cells])
+    rows = [("gesture", titles), *((label, _cells(events.of(label))) for label in labels)]
+    if len(labels) > 1:
+        rows.append(("all", _cells(events)))
+    first = max(len(name) for name, _ in rows)
+    widths = [max(map(len, column)) for column in zip(*(cells for _, cells in rows), strict=True)]
+    for name, cells in rows:
+        placed = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        yield "  ".join([f"{name:<{first}}", *placed])
+
+
+def _cells(events: Events) -> list[str]:
+    """Return a row of the table, but for its name."""
+    numbers = [events.shown, events.seen, events.soon, events.missed, events.repeated, events.false]
+    times = [_median(events.delays), _p95(events.delays)]
+    return [*map(str, numbers), *("-" if time is None else f"{time:.2f} s" for time in times)]
 
 
 def _false_line(played: Replay) -> str:
-    count, seconds = played.events.false, played.seconds
-    rate, most = _per_hour(count, seconds), _per_hour(at_most(count), seconds)
-    line = f"false triggers: {count} in {_time(seconds)}"
+    false, seconds = played.events.false, played.seconds
+    rate, most = _per_hour(false, seconds), _per_hour(at_most(false), seconds)
+    line = f"false triggers: {false} in {_time(seconds)}"
     if rate is None or most is None:
         return line
     return f"{line}; {_few(rate)} an hour, and with 95 % certainty no more than {_few(most)}"
@@ -247,8 +254,8 @@ def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
 
 
-def _per_hour(count: float, seconds: float) -> float | None:
-    return round(3600 * count / seconds, 3) if seconds > 0 else None
+def _per_hour(number: float, seconds: float) -> float | None:
+    return round(3600 * number / seconds, 3) if seconds > 0 else None
 
 
 def _median(delays: list[float]) -> float | None:

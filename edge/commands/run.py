@@ -47,8 +47,10 @@ SOCKET = "live.sock"
 )
 @config_option
 @click.option(
-    "--source", help="pi, webcam:0, a folder, a video file or virtual.  [default: camera]"
-)
+    "--source",
+    help="pi, webcam:0, a folder, a video file or virtual; folders and videos are played as fast "
+    "as this machine can.  [default: camera]",
+)  # fmt: skip
 @pins_option
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after so many frames.")
 @click.option("--fast", is_flag=True, help="Take drawn frames as fast as they come.")
@@ -77,7 +79,10 @@ def run(
     port: int | None,
     host: str,
 ) -> None:
-    """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM."""
+    """Watch the camera and drive the outputs, until Ctrl-C or SIGTERM.
+
+    A line is a decision: when, for which label (- is for none), how sure it is, and what is on.
+    """
 
     def load() -> Project:
         config = read_config(config_path)

@@ -59,7 +59,7 @@ def test_check_says_what_is_there(project):
     done = invoke("check", "--config", project)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout == (
-        f"{project}: 2 of 3 labels do something\n"
+        f"{project}: 2 of 2 gestures do something\n"
         f"{project.parent / 'model.onnx'}: background, palm, rock (pixels features)\n"
         "golden frames: 3 of 3 agree with the trainer's\n"
         "accuracy when taught: 100.0%, measured on 36 pictures of 3 sessions not trained on\n"
@@ -111,7 +111,7 @@ def test_an_edge_toml_that_does_nothing_is_told_what_to_write(project):
     done = invoke("check", "--config", project)
     assert done.exit_code == 0
     assert "[when.palm] and below it led = 17" in done.stderr
-    assert "0 of 3 labels do something" in done.stdout
+    assert "0 of 2 gestures do something" in done.stdout
 
 
 def test_check_finds_edge_toml_in_the_current_folder(project, monkeypatch):

@@ -27,8 +27,10 @@ def read(tmp_path, content):
         '\ufeffStart, End, Label\r\n0.5, 2, rock\r\n\r\n3, 4.25, "thumb up"\r\n',
         "0.500000\t2.000000\trock\n\\\t100.0\t200.0\n3.000000\t4.250000\tthumb up\n",
         "start\tend\tlabel\n0.5\t2\trock\n3\t4.25\tthumb up",
+        "\ufeffstart;end;label\r\n0,5;2;rock\r\n3;4,25;thumb up\r\n",
+        "0,500000\t2,000000\trock\n3,000000\t4,250000\tthumb up\n",
     ],
-    ids=["csv", "from Windows", "Audacity", "tabs"],
+    ids=["csv", "from Windows", "Audacity", "tabs", "Excel in German", "Audacity in German"],
 )
 def test_start_end_and_label_are_read(tmp_path, text):
     assert read(tmp_path, text) == [Span(0.5, 2, "rock"), Span(3, 4.25, "thumb up")]
@@ -54,6 +56,8 @@ def test_a_header_alone_says_that_nothing_is_shown(tmp_path):
         ("start,end,label\n1,inf,rock\n", "line 2: ends at inf"),
         ("start,end,label\n1,2, \n", "line 2: the label is missing"),
         ("1\t2\n", "line 1: 2 fields"),
+        ("1;2;rock\n", "line 1: not start,end,label"),
+        ("start;end;label\n1.000,5;2;rock\n", "line 2: start and end must be seconds"),
         (b"start,end,label\n1,2,\xff\n", "not UTF-8 text at byte 20"),
     ],
 )

@@ -279,10 +279,16 @@ def _more(evidence: Evidence) -> Iterator[Advice]:
         yield Advice(
             "more",
             f"More of the same would hardly help: {percent(sessions.half.accuracy)} right after "
-            f"learning from {sessions.half.sessions:.2g} sessions a label, "
+            f"learning from {_sessions(sessions.half.sessions)} a label, "
             f"{percent(sessions.all.accuracy)} from {sessions.all.sessions:.2g}. Bring the hand "
             "nearer, choose gestures that differ more, or try other features.",
         )
+
+
+def _sessions(mean: float) -> str:
+    """Return `1 session` or `2.5 sessions`."""
+    number = f"{mean:.2g}"
+    return f"{number} session{'' if number == '1' else 's'}"
 
 
 def _balance(evidence: Evidence) -> Iterator[Advice]:
@@ -290,18 +296,18 @@ def _balance(evidence: Evidence) -> Iterator[Advice]:
     usual = float(np.median(list(counts.values())))
     few = [label for label, number in counts.items() if number < 0.4 * usual]
     if few:
-        number = f"{min(counts[label] for label in few)} to {max(counts[label] for label in few)}"
-        number = number if len(few) > 1 else str(counts[few[0]])
+        least, most = (end(counts[label] for label in few) for end in (min, max))
+        number = f"{least} to " if least < most else ""
         yield Advice(
             "balance",
-            f"{names(few)}: only {number} pictures, where others have {usual:.0f}. "
+            f"{names(few)}: only {number}{count(most, 'picture')}, where others have {usual:.0f}. "
             "Record more until they are about as many.",
         )
     elif usual < 15:
         yield Advice(
             "balance",
-            f"There are about {usual:.0f} pictures a label, which is few. Record ten to twenty of "
-            "each in every session.",
+            f"Only about {count(round(usual), 'picture')} a label: that is few. Record ten to "
+            "twenty of each in every session.",
         )
 
 

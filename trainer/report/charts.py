@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from trainer.words import count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -92,7 +94,8 @@ def reliability(bins: Sequence[Bin], alt: str) -> str:
         depth = zero + (lowest - zero) * each.number / most
         parts.append(_bar("counts", start, end, zero, depth))
         if each.number:
-            says = f"{each.number} pictures, {each.confidence:.0%} sure: {each.accuracy:.0%} right"
+            shares = f"{each.confidence:.0%} sure: {each.accuracy:.0%} right"
+            says = f"{count(each.number, 'picture')}, {shares}"
             parts.append(_bar("held", start, end, place.y(each.accuracy), zero, says=says))
     legend = _legend([("right", "held"), ("how many", "counts")])
     return _svg(alt, place.frame(), *parts, *legend)

@@ -142,7 +142,9 @@ def test_for_people_there_is_a_table_and_what_went_wrong(taught, clips):
     done = invoke(taught.path, clips)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.startswith("60 frames, 7.5 s; enter 0.")
-    assert "gesture     shown      seen  in 0.5 s    missed" in done.stdout
+    assert (
+        "gesture  shown  seen  in 0.5 s  missed  repeated  false  median    95 %\n" in done.stdout
+    )
     assert "\nall " in done.stdout
     assert "missed, shown for" not in done.stdout
     assert "false triggers: 0 in 7.5 s; 0 an hour, and with 95 % certainty" in done.stdout
@@ -154,7 +156,16 @@ def test_for_people_each_miss_and_each_false_trigger_has_its_time(taught, film, 
     done = invoke(taught.path, film, "--truth", path)
     assert "      1.25 s  palm missed, shown for 1.25 s  (10.png)\n" in done.stdout
     assert "s  rock false, decided for 1." in done.stdout
-    assert "1 lines of the truth lie where there is no frame" in done.stderr
+    assert "1 line of the truth left out: no frame is there" in done.stderr
+
+
+def test_the_table_fits_a_terminal_for_labels_of_twelve_letters(taught, film, tmp_path):
+    path = tmp_path / "truth.csv"
+    path.write_text("start,end,label\n1.25,2.5,palm\n")
+    table = invoke(taught.path, film, "--truth", path).stdout.split("\n\n")[2].splitlines()
+    assert [line.split()[0] for line in table] == ["gesture", "palm", "rock", "all"]
+    (width,) = {len(line) for line in table}
+    assert width - len("gesture") + 12 <= 80
 
 
 def test_for_people_without_truth_there_are_the_decisions(taught, film):

@@ -451,6 +451,19 @@ def test_few_pictures_altogether_are_few():
     assert "about 9 pictures a label" in advice.text
 
 
+def test_one_is_no_plural():
+    texts = " ".join(each.text for each in Case(each=1, sessions=["s0"]).advice())
+    assert "about 1 picture a label" in texts
+    case = Case()
+    keep = [i for i, p in enumerate(case.pictures) if p.label != "rock" or i == 120]
+    case.pictures = [case.pictures[i] for i in keep]
+    for name in ("targets", "said", "sure", "rows"):
+        setattr(case, name, getattr(case, name)[keep])
+    assert "rock: only 1 picture, where" in " ".join(each.text for each in case.advice())
+    case.more = {"curve": curve((1, 0.7), (2, 0.7))}
+    assert "learning from 1 session a label, 70 % from 2" in case.advice("more")[0].text
+
+
 # --- Whatever there is
 
 
