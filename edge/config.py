@@ -42,6 +42,17 @@ PLAIN_TYPES = {
     "bool": "true or false",
 }
 
+SLIPS = (
+    (r"(?i)=\s*(?:gpio|bcm|pin)[ _]?(\d+)", "write just the number: {0}"),
+    (r"=\s*(-?\d+),(\d+)\s*(?:#|$)", "a point, not a comma: {0}.{1}"),
+    (r'"[^"]*\\', r'in quotes write / or \\ for \: "C:/pictures"'),
+    (
+        r"^\[[^\]]*[^\]\w.-]|=\s*\[?\s*[^\W\d]|[^\x00-\x7f]",
+        'text wants plain quotes: "model.onnx"; so does a label with more than a-z, 0-9, - and _',
+    ),
+)
+"""What a line that is no TOML looks like, and what it may want: the first that fits is told."""
+
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 T = TypeVar("T")
@@ -293,10 +304,10 @@ def _toml_hint(text: bytes, problem: Exception) -> str:
     if not found:
         return ""
     line = text.decode().split("\n")[int(found[1]) - 1].strip()[:60]
-    if str(problem).startswith("Cannot"):
-        return f": {line}"  # it is there twice
-    hint = 'text wants plain quotes: "model.onnx"; so does a label with more than a-z, 0-9, - and _'
-    return f": {line}  ({hint})"
+    hints = (hint.format(*slip.groups()) for like, hint in SLIPS if (slip := re.search(like, line)))
+    hint = next(hints, None)
+    twice = str(problem).startswith("Cannot")
+    return f": {line}" if hint is None or twice else f": {line}  ({hint})"
 
 
 def _convert(table: object, kind: type[T], where: str, *, inner: str | None = None) -> T:

@@ -77,6 +77,8 @@ def test_an_absolute_model_path_stays_as_it_is(write):
         ),
         ("[wen.rock]\nled = 1", "unknown key 'wen'; did you mean 'when'?"),
         ("[when.rock]\nlde = 17", "[when.rock] unknown key 'lde'; did you mean 'led'?"),
+        ("[when.rock]\nLED = 17", "[when.rock] unknown key 'LED'; did you mean 'led'?"),
+        ("Model = 'm.onnx'", "unknown key 'Model'; did you mean 'model'?"),
         ("[decide]\nenterr = 1", "[decide] unknown key 'enterr'; did you mean 'enter'?"),
         ("model = 3", "model: expected text, got a whole number"),
         ("source = []", "source: expected text, got a list"),
@@ -302,12 +304,34 @@ def test_whatever_is_accepted_uses_each_pin_once_and_never_background(anywhere, 
     [
         ("model = model.onnx", "model = model.onnx"),
         ("[when.my fist]\nled = 17", "[when.my fist]"),
+        ("model = \u201cmodel.onnx\u201d", "model = \u201cmodel.onnx\u201d"),
+        ("[when]\nr\u00f6ck = 1", "r\u00f6ck = 1"),
     ],
 )
 def test_a_line_that_is_no_toml_is_shown_with_what_it_may_want(write, text, line):
     said = complaint(write(text))
     assert said.startswith("not valid TOML: ")
     assert f": {line}  (text wants plain quotes" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("[when.rock]\nled = GPIO17", ": led = GPIO17  (write just the number: 17)"),
+        ("[when.rock]\nled = pin 4", ": led = pin 4  (write just the number: 4)"),
+        ("[decide]\nenter = 0,6  # sure", ": enter = 0,6  # sure  (a point, not a comma: 0.6)"),
+        (r'model = "C:\Users\me"', r'(in quotes write / or \\ for \: "C:/pictures")'),
+        (r'model = "C:\data\me"', r'(in quotes write / or \\ for \: "C:/pictures")'),
+        ("[when.rock]\nled = 17 18", ": led = 17 18"),
+        ("[when.rock]\nled =\n", ": led ="),
+        ("[when.rock\nled = 17", ": [when.rock"),
+        ("[decide]\nenter = 0,6,7", ": enter = 0,6,7"),
+    ],
+)
+def test_a_hint_is_given_where_it_fits(write, text, end):
+    said = complaint(write(text))
+    assert said.startswith("not valid TOML: ")
+    assert said.endswith(end)
 
 
 def test_a_table_that_is_there_twice_wants_no_quotes(write):
