@@ -150,11 +150,15 @@ def _alike(pictures: list[Picture]) -> Iterator[tuple[Picture, bytes]]:
     return (one for one in found if one[1] not in nothing)
 
 
-def read_dataset(root: Path) -> Dataset:
+def read_dataset(root: Path, *, sessions: bool = True) -> Dataset:
     """Read `root/<label>/<session>/<picture>` and `root/<label>/<picture>`.
 
     Loose pictures of a label, without a session's folder, are divided into sessions where their
     time stamps or numbers show a pause. Only names are looked at here; no picture is decoded.
+
+    Args:
+        root: the folder of all labels.
+        sessions: whether they matter; else what was assumed of them is not noted.
 
     Raises:
         DataError: no such folder, no classes in it, a class without a picture, or a damaged note of
@@ -181,7 +185,8 @@ def read_dataset(root: Path) -> Dataset:
     notes = list(_nearly_one_name(folders))
     if beside := sum(path.suffix.lower() in SUFFIXES for path in root.iterdir()):
         notes.append(f"{count(beside, 'picture')} beside the classes' folders left out")
-    pictures = [picture for folder in folders for picture in _read_label(folder, notes)]
+    assumed = notes if sessions else []
+    pictures = [one for folder in folders for one in _read_label(folder, notes, assumed)]
     taken = how_taken([picture.path for picture in pictures], root)
     usual, differing = most_usual(taken)
     pictures = [replace(one, taken=how) for one, how in zip(pictures, taken, strict=True)]
@@ -212,8 +217,8 @@ def _find(folder: Path) -> list[Path]:
     return find_pictures(folder, suffixes=SUFFIXES | {POINTS})
 
 
-def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
-    """Return the pictures of one label, and note what was assumed of them."""
+def _read_label(folder: Path, notes: list[str], assumed: list[str]) -> list[Picture]:
+    """Return the pictures of one label; note what is odd, and what was assumed of sessions."""
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
         # Control characters and bytes that are no text: no card or edge.toml could hold them.
         raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
@@ -231,7 +236,7 @@ def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
         )
     notes += [f"{label}: {what}" for what in others]
     loose = [path for path in paths if path.parent == folder]
-    return (_loose(loose, label, notes) if loose else []) + [
+    return (_loose(loose, label, assumed) if loose else []) + [
         Picture(path, label, path.relative_to(folder).parts[0])
         for path in paths
         if path.parent != folder
@@ -268,12 +273,12 @@ def _nearly_one_name(folders: list[Path]) -> Iterator[str]:
             )
 
 
-def _loose(paths: list[Path], label: str, notes: list[str]) -> list[Picture]:
+def _loose(paths: list[Path], label: str, assumed: list[str]) -> list[Picture]:
     """Return pictures that lie in no session's folder, and note what was assumed of them."""
     sessions, how = guess_sessions(paths)
-    assumed = "one session" if len(sessions) == 1 else f"{len(sessions)} sessions"
-    notes.append(
-        f"{label}: {count(len(paths), 'picture')} without a session's folder; assumed {assumed}, "
+    number = "one session" if len(sessions) == 1 else f"{len(sessions)} sessions"
+    assumed.append(
+        f"{label}: {count(len(paths), 'picture')} without a session's folder; assumed {number}, "
         f"{how}"
     )
     return [

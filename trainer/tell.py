@@ -14,7 +14,7 @@ from rich.markup import escape  # a label may look like [bold]
 from rich.table import Table
 
 from edge.card import BACKGROUND
-from trainer.words import count, shorten
+from trainer.words import count, names, shorten
 
 if TYPE_CHECKING:
     from trainer.dataset import Dataset
@@ -27,6 +27,8 @@ ENOUGH = 20
 """Held-out pictures from which on such a limit is more than luck."""
 UNBOUNDED = 100_000
 """Columns that no table of ours needs."""
+GUESSED = 0.1
+"""Accuracy above guessing up to which nothing was recognised."""
 WORST = 10
 """Confusions to name where the whole table does not fit."""
 
@@ -61,6 +63,7 @@ def say_end(taught: Taught) -> None:
             f"warning: {taught.held_out.accuracy:.0%} right in sessions held out is little "
             f"(guessing: {guessing:.0%}); they look too different from the others. Record where "
             "the camera will stand, nearer, and several sessions a label"
+            + _wrong_way_round(taught.described.dataset, taught.held_out.accuracy)
         )
     limit = taught.thresholds.novelty
     if taught.held_out is not None and len(taught.held_out.targets) >= ENOUGH and limit > LOOSE:
@@ -69,6 +72,18 @@ def say_end(taught: Taught) -> None:
             f"{limit:.0f}, where a taught picture is about 1, as sessions held out look stranger "
             "than anything. Record more of them, in other places and light"
         )
+
+
+def _wrong_way_round(dataset: Dataset, accuracy: float) -> str:
+    """Ask whether sessions were taken for labels: all have the same ones, and it is all guessed."""
+    first, *others = dataset.sessions().values()
+    guessed = accuracy <= 1 / len(dataset.labels) + GUESSED
+    if not guessed or len(first) < 2 or any(other != first for other in others):
+        return ""
+    return (
+        ". Or are the folders the wrong way round? They go label/session, and here "
+        f"{names(dataset.labels)} are taught as labels, {names(sorted(first))} as their sessions"
+    )
 
 
 def say_skipped(lines: list[str]) -> None:

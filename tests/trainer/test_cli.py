@@ -417,6 +417,21 @@ def test_evaluate_says_that_a_model_looks_at_pictures(model, tmp_path):
     assert "0001.points: only points were kept" in error(run("evaluate", model, tmp_path / "kept"))
 
 
+def test_evaluate_does_not_say_what_sessions_it_would_assume(model, tmp_path, data):
+    for picture in (data / "palm" / "s0").iterdir():
+        to = tmp_path / "flat" / "palm" / picture.name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(picture.read_bytes())
+    (tmp_path / "flat" / "palm" / "film.mp4").touch()
+    notes = [
+        line
+        for line in fine(run("evaluate", model, tmp_path / "flat")).stderr.splitlines()
+        if line.startswith("note: ")
+    ]
+    assert len(notes) == 1
+    assert "1 film left out" in notes[0]
+
+
 def test_evaluate_one_label_alone_is_fine(model, make_data):
     root = make_data(labels=("thumb",), sessions=1, pictures=1)
     said = json.loads(fine(run("evaluate", model, root, "--json")).stdout)
@@ -549,6 +564,14 @@ def test_capture_from_a_folder_of_folders_says_that_they_become_one(tmp_path, da
 def test_capture_from_a_folder_ends_with_it(tmp_path, data):
     result = fine(run("capture", "palm", "--source", data / "palm", "--data", tmp_path / "data"))
     assert "kept 12 pictures" in result.stdout
+    assert "ended with" not in result.stderr
+
+
+def test_capture_from_what_ends_early_says_how_many_there_were(tmp_path, data):
+    asked = ["--source", data / "palm", "--data", tmp_path / "data", "-n"]
+    done = fine(run("capture", "palm", *asked, 300))
+    assert f"note: {data / 'palm'} ended with 12 of 300\n" in done.stderr
+    assert "ended with" not in fine(run("capture", "palm", *asked, 12)).stderr
 
 
 def test_ctrl_c_keeps_what_there_is(tmp_path, fast, monkeypatch):
@@ -562,8 +585,9 @@ def test_ctrl_c_keeps_what_there_is(tmp_path, fast, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Viewfinder, "show", pressed)
-    result = fine(run("capture", "palm", "--source", "virtual", "--data", tmp_path))
+    result = fine(run("capture", "palm", "-n", 9, "--source", "virtual", "--data", tmp_path))
     assert "kept 4 pictures" in result.stdout
+    assert "ended with" not in result.stderr
     (session,) = (tmp_path / "palm").iterdir()
     assert contents(session) == ["0001.jpg", "0002.jpg", "0003.jpg", "0004.jpg"]
 

@@ -93,14 +93,18 @@ def capture(
         )
     shots = record(camera, folder, number=number, countdown=countdown, keep=keeping)
     # Closed by hand, as what it leaves is counted below.
+    stopped = False
     with Viewfinder(label, number) as viewfinder, closing(shots):
         try:
             for shot in shots:
                 viewfinder.show(shot)
         except KeyboardInterrupt:
+            stopped = True
             say("stopped")
     kept = len(list(folder.glob("[0-9]*")))  # Ctrl-C may come between keeping and showing one
     what = count(kept, "picture") if keep == "pictures" else f"the points in {count(kept, 'frame')}"
     if not kept:
         raise DataError(f"{label}: it ended before the first picture; nothing was recorded")
     click.echo(f"kept {what} of '{label}' in {folder}")
+    if number and kept < number and not stopped:
+        say(f"note: {source or 'the source'} ended with {kept} of {number}")

@@ -24,7 +24,7 @@ def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
     from edge.classifier import Classifier
     from trainer.dataset import read_dataset
 
-    dataset = read_dataset(data)
+    dataset = read_dataset(data, sessions=False)
     for note in dataset.notes:
         say(f"note: {note}")
     classifier = Classifier(model)
