@@ -86,13 +86,18 @@ def _wrong_way_round(dataset: Dataset, accuracy: float) -> str:
     )
 
 
-def say_skipped(lines: list[str]) -> None:
-    """Name the pictures that could not be read, and say how many there were."""
+def say_skipped(lines: list[str], thing: str = "picture") -> None:
+    """Name the pictures, or whatever it was, that could not be read, and say how many there were.
+
+    Args:
+        lines: a line for each, with the reason.
+        thing: what they are.
+    """
     for line in lines[:20]:
         say(f"skipped {line}")
     if lines:
         more = f" ({len(lines) - 20} not named here)" if len(lines) > 20 else ""
-        say(f"skipped {len(lines)} picture{'s' * (len(lines) > 1)} that could not be read{more}")
+        say(f"skipped {count(len(lines), thing)} that could not be read{more}")
 
 
 def say_sessions(dataset: Dataset) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from edge.card import BACKGROUND
 from edge.errors import PictureError
@@ -27,7 +27,7 @@ from edge.pictures import SUFFIXES, natural_key, read_picture
 from trainer.collect.archive import Archive, Entry
 from trainer.collect.label_lists import MOST_TEXT, parse_labels
 from trainer.collect.staging import Staging, fold, safe_name, tidy
-from trainer.dataset import NOTHING, OTHER_FORMATS
+from trainer.dataset import FILMS, NOTHING, OTHER_FORMATS
 from trainer.errors import DataError
 from trainer.taken import MIRROR, note
 
@@ -52,6 +52,13 @@ MAGIC = {
 NO_PICTURES = (
     "a model without its pictures, and those are needed; in Teachable Machine: download the "
     "samples of each class, or save the project as a file"
+)
+A_FILM = "a film; unpack it, and: trainer capture LABEL --source FILE"
+OF_PROJECT = r"-!-\d+\.\w+"
+"""How the names of a project's pictures end, a regular expression."""
+MIRRORED = (
+    "Teachable Machine mirrors what a webcam sees; where left and right differ, import with "
+    "--flipped instead, so that the device's camera is flipped alike"
 )
 
 
@@ -88,7 +95,7 @@ def import_archive(
     label: str | None = None,
     labels: Sequence[str] = (),
     session: str | None = None,
-    flipped: bool = False,
+    flipped: bool | None = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Imported:
     """Copy an archive's pictures to `data/<label>/<session>/`, all of them or, on an error, none.
@@ -101,14 +108,14 @@ def import_archive(
         label: what the pictures show, where the archive does not say or says otherwise.
         labels: names for class folders that are numbers from 0.
         session: the new session's name; else the archive's. One that is there is never added to.
-        flipped: whether the pictures are, left for right: noted, so that a device's camera is too.
+        flipped: whether the pictures are, left for right: noted, so that a device's camera is too;
+            None where nobody has said, which is noted of Teachable Machine's own.
         progress: called with pictures done, and of how many.
 
     Raises:
         DataError: not such an archive, or one that is not safe, or data/ cannot be written.
     """
-    if archive.suffix.lower() in MODELS:
-        raise DataError(f"{archive}: {NO_PICTURES}")
+    _refuse_a_file(archive, data)
     for name in (label, session):
         if name is not None and (not name or tidy(name) != safe_name(name)):
             raise DataError(f"'{name}' cannot be the name of a folder; choose another")
@@ -135,7 +142,60 @@ def import_archive(
     lost = set(names.values()) - set(staging.counts)
     notes += [f"{name}: none of its pictures can be read" for name in sorted(lost)]
     notes += _background_notes(staging.counts)
+    notes += [MIRRORED] if flipped is None and _is_of_teachable(archive, samples) else []
     return Imported(str(archive), staging.counts, sessions, skipped, notes)
+
+
+def _refuse_a_file(path: Path, data: Path) -> None:
+    """Say of a file that is no archive, by its name, what to do with it.
+
+    Raises:
+        DataError: a model, a picture or a film.
+    """
+    kind, label = path.suffix.lower(), data / "LABEL"
+    if kind in MODELS:
+        raise DataError(f"{path}: {NO_PICTURES}")
+    if not path.is_file():
+        return  # said where it is opened
+    if kind in SUFFIXES:
+        raise DataError(f"{path}: a picture, no archive; put it into the folder {label}/")
+    if kind in OTHER_FORMATS:
+        raise DataError(
+            f"{path}: a picture, no archive; convert it to JPEG, and put it into {label}/"
+        )
+    if kind in FILMS:
+        raise DataError(f"{path}: a film, no archive; trainer capture LABEL --source {path}")
+
+
+class _Layout(NamedTuple):
+    """How the pictures of an archive lie in it."""
+
+    archive: Path
+    top: str
+    """The one folder in which all is; empty where there are several or none."""
+    paths: list[tuple[str, ...]]
+    """Of each picture, below the folders that hold everything."""
+    has_manifest: bool
+
+    @classmethod
+    def of(cls, source: Archive, pictures: list[Entry]) -> _Layout:
+        """Look at the names of an archive's files."""
+        marks = [e for e in source.entries if _is_manifest(e)]
+        firsts = {e.parts[0] if len(e.parts) > 1 else "" for e in (*pictures, *marks)}
+        top = firsts.pop() if len(firsts) == 1 else ""
+        paths = [entry.parts[1:] if top else entry.parts for entry in pictures]
+        while min(map(len, paths)) > 2 and len({path[0] for path in paths}) == 1:  # gestures/data/
+            paths = [path[1:] for path in paths]
+        return cls(source.path, top, paths, bool(marks))
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether any picture lies in a folder."""
+        return any(len(path) > 1 for path in self.paths)
+
+
+_Named: TypeAlias = list[tuple[str, str]]
+"""Of each picture, its class and session; either is empty where the archive does not say."""
 
 
 def _find_samples(source: Archive, label: str | None) -> tuple[list[_Sample], list[str]]:
@@ -143,36 +203,60 @@ def _find_samples(source: Archive, label: str | None) -> tuple[list[_Sample], li
     pictures = [e for e in source.entries if _suffix(e) in SUFFIXES]
     others = [e for e in source.entries if _suffix(e) not in SUFFIXES and e.parts[-1] not in OURS]
     _refuse_others(source, pictures)
-    skipped = [f"{entry.name}: {_why_not(entry)}" for entry in others]
     pictures.sort(key=lambda entry: natural_key(entry.name))
-    marks = [e for e in source.entries if e.parts[-1] == "manifest.json" and len(e.parts) < 3]
-    firsts = {e.parts[0] if len(e.parts) > 1 else "" for e in (*pictures, *marks)}
-    top = firsts.pop() if len(firsts) == 1 else ""
-    paths = [entry.parts[1:] if top else entry.parts for entry in pictures]
-    while min(map(len, paths)) > 2 and len({path[0] for path in paths}) == 1:  # gestures/data/
-        paths = [path[1:] for path in paths]
-    nested = any(len(path) > 1 for path in paths)
-    project = [re.fullmatch(r"(.+)-!-\d+\.\w+", "/".join(path)) for path in paths]
-    if any(project) and (marks or not nested):
-        found = [(match[1] if match else "", "") for match in project]
-    elif not nested:
-        name = label or (_of_samples(top) if top else _samples_archive(source.path))
-        found = [(name, "")] * len(pictures)
-    elif label is not None and fold(top) == fold(label):
-        found = [(label, "-".join(path[:-1])) for path in paths]
-    else:
-        times = {path[0] for path in paths if path[1:] and re.match(r"\d{4}-\d\d-\d\d", path[0])}
-        if times:
-            raise DataError(
-                f"{source.path}: '{min(times)}' in it is a session's folder, no class; say what "
-                f"the pictures show with --label {top or 'NAME'}"
-            )
-        found = [
-            (_of_samples(path[0]), "-".join(path[1:-1])) if path[1:] else ("", "") for path in paths
-        ]
-    samples = [_Sample(entry, *names) for entry, names in zip(pictures, found, strict=True)]
+    layout = _Layout.of(source, pictures)
+    shapes = (shape(layout, label) for shape in (_project, _samples, _one_class, _class_folders))
+    found = next(named for named in shapes if named is not None)
+    samples = [_Sample(entry, *named) for entry, named in zip(pictures, found, strict=True)]
+    skipped = [f"{entry.name}: {_why_not(entry)}" for entry in others]
     skipped += [f"{s.entry.name}: belongs to no class" for s in samples if not s.label]
     return [sample for sample in samples if sample.label], skipped
+
+
+def _project(layout: _Layout, _label: str | None) -> _Named | None:
+    """Name the pictures of a project, `<class>-!-<number>.jpg`; None where it is none."""
+    matches = [re.fullmatch(rf"(.+){OF_PROJECT}", "/".join(path)) for path in layout.paths]
+    if not any(matches) or (layout.is_nested and not layout.has_manifest):
+        return None
+    return [(match[1] if match else "", "") for match in matches]
+
+
+def _samples(layout: _Layout, label: str | None) -> _Named | None:
+    """Name pictures without folders, or in a single one; None where there are more.
+
+    Raises:
+        DataError: nothing says what they show.
+    """
+    if layout.is_nested:
+        return None
+    told = label or (_of_samples(layout.top) if layout.top else _samples_archive(layout.archive))
+    return [(told, "")] * len(layout.paths)
+
+
+def _one_class(layout: _Layout, label: str | None) -> _Named | None:
+    """Name the pictures of a single class in its sessions; None where none is told to be it."""
+    if label is None or fold(layout.top) != fold(label):
+        return None
+    return [(label, "-".join(path[:-1])) for path in layout.paths]
+
+
+def _class_folders(layout: _Layout, _label: str | None) -> _Named:
+    """Name pictures by the folders in which they lie, a class each.
+
+    Raises:
+        DataError: the folders are named by times, as sessions are.
+    """
+    inside = [path for path in layout.paths if path[1:]]
+    times = {path[0] for path in inside if re.match(r"\d{4}-\d\d-\d\d", path[0])}
+    if times:
+        raise DataError(
+            f"{layout.archive}: '{min(times)}' in it is a session's folder, no class; say what "
+            f"the pictures show with --label {layout.top or 'NAME'}"
+        )
+    return [
+        (_of_samples(path[0]), "-".join(path[1:-1])) if path[1:] else ("", "")
+        for path in layout.paths
+    ]
 
 
 def _refuse_others(source: Archive, pictures: list[Entry]) -> None:
@@ -182,8 +266,7 @@ def _refuse_others(source: Archive, pictures: list[Entry]) -> None:
         DataError: an audio project, archives in an archive, a model, or anything without pictures.
     """
     for entry in source.entries:
-        manifest = entry.parts[-1] == "manifest.json" and len(entry.parts) < 3
-        if manifest and _manifest_type(source, entry) == "audio":
+        if _is_manifest(entry) and _manifest_type(source, entry) == "audio":
             raise DataError(f"{source.path}: an audio project; pictures are needed")
     for entry in source.entries:
         if _suffix(entry) in PACKED:
@@ -193,8 +276,23 @@ def _refuse_others(source: Archive, pictures: list[Entry]) -> None:
             )
     if not pictures:
         model = any(_suffix(e) in MODELS or e.parts[-1] in LABELS for e in source.entries)
-        what = NO_PICTURES if model else "no pictures in it (JPEG, PNG, WebP, BMP, GIF)"
+        what = NO_PICTURES if model else _instead_of_pictures(source.entries)
         raise DataError(f"{source.path}: {what}")
+
+
+def _instead_of_pictures(entries: list[Entry]) -> str:
+    """Return what an archive without pictures has in their place, and what to do with that."""
+    suffixes = {_suffix(entry) for entry in entries}
+    if others := sorted(suffixes & OTHER_FORMATS):
+        kinds = ", ".join(suffix[1:].upper() for suffix in others)
+        return f"its pictures are {kinds}, which is not read here; convert to JPEG, and pack those"
+    if suffixes & FILMS:
+        return f"no pictures in it but {A_FILM}"
+    return "no pictures in it (JPEG, PNG, WebP, BMP, GIF)"
+
+
+def _is_manifest(entry: Entry) -> bool:
+    return entry.parts[-1] == "manifest.json" and len(entry.parts) < 3
 
 
 def _manifest_type(source: Archive, entry: Entry) -> object:
@@ -204,9 +302,22 @@ def _manifest_type(source: Archive, entry: Entry) -> object:
         return None  # of some other program's
 
 
+def _is_of_teachable(archive: Path, samples: list[_Sample]) -> bool:
+    """Tell by their names what Teachable Machine saved, a project or the samples of a class."""
+    folders = {part for sample in samples for part in sample.entry.parts[:-1]}
+    return any(name != _of_samples(name) for name in (_stem(archive), *folders)) or any(
+        re.search(f"{OF_PROJECT}$", sample.entry.name) for sample in samples
+    )
+
+
+def _stem(path: Path) -> str:
+    """Return an archive's name; a browser may have added ` (1)`."""
+    return re.sub(r" ?\(\d+\)$", "", path.stem)
+
+
 def _samples_archive(path: Path) -> str:
-    """Return the class that `<class>-samples.zip` is of; a browser may have added ` (1)`."""
-    stem = re.sub(r" ?\(\d+\)$", "", path.stem)
+    """Return the class that `<class>-samples.zip` is of."""
+    stem = _stem(path)
     if _of_samples(stem) == stem:
         raise DataError(f"{path}: does not say what its pictures show; say it with --label NAME")
     return _of_samples(stem)
@@ -310,5 +421,6 @@ def _why_not(entry: Entry) -> str:
     return (
         "pictures of this kind are not read here; convert them to JPEG"
         if _suffix(entry) in OTHER_FORMATS
+        else A_FILM if _suffix(entry) in FILMS
         else "not a picture"
-    )
+    )  # fmt: skip

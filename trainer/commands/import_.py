@@ -50,13 +50,13 @@ def import_(
     from trainer.progress import counting_bar
 
     names = read_labels(labels) if labels else []
-    rows = []
+    rows, told = [], set()
     for archive in archives:
         with ended_by_signals(), counting_bar("importing pictures") as progress:
             try:
                 imported = import_archive(
-                    archive, data, label=label, labels=names, session=session, flipped=flipped,
-                    progress=progress,
+                    archive, data, label=label, labels=names, session=session,
+                    flipped=flipped or None, progress=progress,
                 )  # fmt: skip
             except DataError as problem:  # the others have their turn all the same
                 complain(problem)
@@ -65,8 +65,10 @@ def import_(
                 raise DataError(f"{archive}: stopped; nothing of it was imported") from None
         rows.append(imported.as_json())
         for note in imported.notes:
-            say(f"note: {note}")
-        say_skipped(imported.skipped)
+            if note not in told:  # what is true of three archives is read once
+                say(f"note: {note}")
+        told.update(imported.notes)
+        say_skipped(imported.skipped, "file")
         if not as_json:
             counts = ", ".join(f"{number} of '{name}'" for name, number in imported.labels.items())
             click.echo(f"{archive}: {counts}; session {', '.join(imported.sessions)} in {data}")

@@ -141,6 +141,27 @@ def test_flipped_pictures_are_noted_so_that_the_device_flips_its_own(tmp_path, d
     assert not list(data.glob("*/plain/handwave.json"))
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("p.tm", {"rock-!-0.jpg": PICTURE, "manifest.json": MANIFEST}),
+        ("rock-samples (1).zip", {"0.jpg": PICTURE}),
+        ("x.zip", {"rock-samples/0.jpg": PICTURE, "palm-samples/0.jpg": PICTURE}),
+    ],
+)
+def test_where_nobody_said_whether_a_webcam_was_mirrored_that_is_noted(tmp_path, data, name, files):
+    archive = pack(tmp_path / name, files)
+    (note,) = import_archive(archive, data, flipped=None).notes
+    assert "--flipped" in note
+    for said in (True, False):
+        assert import_archive(archive, data, flipped=said).notes == []
+
+
+def test_pictures_of_another_make_are_not_said_to_be_mirrored(tmp_path, data):
+    archive = pack(tmp_path / "x.zip", {"rock/0.jpg": PICTURE, "palm/0.jpg": PICTURE})
+    assert import_archive(archive, data, flipped=None).notes == []
+
+
 def test_a_note_that_cannot_be_written_leaves_nothing(tmp_path, data, home, monkeypatch):
     def full(*_, **__):
         raise DataError("no space left")
@@ -258,6 +279,7 @@ def test_what_systems_add_is_passed_over_and_what_is_no_picture_is_counted(tmp_p
         "rock/3.jpg": b"plain text",
         "rock/4.HEIC": b"x",
         "rock/notes.txt": "x",
+        "rock/clip.MOV": b"x",
         "loose.jpg": PICTURE,
         "rock/.DS_Store": b"x",
         "__MACOSX/rock/._1.jpg": b"x",
@@ -272,6 +294,7 @@ def test_what_systems_add_is_passed_over_and_what_is_no_picture_is_counted(tmp_p
         "rock/3.jpg": "not a picture (JPEG, PNG, WebP, BMP, GIF)",
         "rock/4.HEIC": "pictures of this kind are not read here; convert them to JPEG",
         "rock/notes.txt": "not a picture",
+        "rock/clip.MOV": "a film; unpack it, and: trainer capture LABEL --source FILE",
         "loose.jpg": "belongs to no class",
     }
     assert pictures(data) == ["paper/d/0001.gif", "rock/d/0001.jpg"]
@@ -470,6 +493,32 @@ def test_no_archive_at_all(tmp_path, refused):
     (tmp_path / "text.zip").write_text("hello")
     assert "not a zip archive" in refused(tmp_path / "text.zip")
     assert "no pictures in it" in refused(pack(tmp_path / "empty.zip", {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("photo.JPG", "a picture, no archive; put it into the folder {data}/LABEL/"),
+        ("photo.heic", "a picture, no archive; convert it to JPEG, and put it into {data}/LABEL/"),
+        ("clip.mp4", "a film, no archive; trainer capture LABEL --source {file}"),
+    ],
+)
+def test_a_single_picture_or_film_is_told_where_it_belongs(tmp_path, data, refused, name, says):
+    file = tmp_path / name
+    assert "No such file" in refused(file)
+    file.write_bytes(PICTURE)
+    assert refused(file) == f"{file}: {says.format(data=data, file=file)}"
+
+
+def test_an_archive_of_kinds_that_are_not_read_names_them(tmp_path, refused):
+    line = refused(pack(tmp_path / "p.zip", {"a/1.HEIC": b"x", "a/2.heic": b"x", "a/t.txt": b"x"}))
+    assert line.endswith(
+        "its pictures are HEIC, which is not read here; convert to JPEG, and pack those"
+    )
+    line = refused(pack(tmp_path / "f.zip", {"a/1.mov": b"x"}))
+    assert line.endswith(
+        "no pictures in it but a film; unpack it, and: trainer capture LABEL --source FILE"
+    )
 
 
 def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path, refused):
@@ -686,6 +735,15 @@ def test_the_command_says_what_came_where(tmp_path, data):
     assert result.stdout == f"{archive}: 1 of 'none', 2 of 'rock'; session p in {data}\n"
     assert "skipped rock-!-9.jpg: not a picture" in result.stderr
     assert "note: none: " in result.stderr
+
+
+def test_that_webcams_are_mirrored_is_said_once_and_not_where_it_is_known(tmp_path, data):
+    names = ("rock-samples.zip", "palm-samples.zip")
+    archives = [pack(tmp_path / name, {"0.jpg": PICTURE, "1.mov": b"x"}) for name in names]
+    result = run(*archives, "--data", data)
+    assert result.stderr.count("--flipped") == 1
+    assert "skipped 1 file that could not be read" in result.stderr
+    assert "Teachable" not in run(*archives, "--data", data, "--flipped").stderr
 
 
 def test_json_is_all_there_is_on_stdout_and_one_bad_archive_does_not_stop_the_others(
