@@ -1,7 +1,7 @@
-"""Light an LED on pin 17 while a thumb is up."""
+"""Light an LED on pin 17 while a rock is shown."""
 
 from gpiozero import LED
 
 from edge import watch
 
-watch("model.onnx", when={"thumb": LED(17)})
+watch("model.onnx", when={"rock": LED(17)})

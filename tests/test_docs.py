@@ -43,21 +43,21 @@ def commands():
 
 
 @pytest.fixture(scope="module")
-def thumbs(tmp_path_factory):
-    """A folder with a model that knows a thumb, and pictures of one in `stream/`."""
-    folder = tmp_path_factory.mktemp("thumbs")
+def rocks(tmp_path_factory):
+    """A folder with a model that knows a rock, a fist that is, and pictures of one in `stream/`."""
+    folder = tmp_path_factory.mktemp("rocks")
     scene = Scene.random(6, SIZE)
-    for label in ("background", "thumb"):
+    for label, drawn in (("background", "background"), ("rock", "fist")):
         for session in range(2):
             place = folder / "data" / label / str(session)
             place.mkdir(parents=True)
             for number in range(8):
-                picture = Image.fromarray(draw(label, scene, 10 * session + number))
+                picture = Image.fromarray(draw(drawn, scene, 10 * session + number))
                 picture.save(place / f"{number}.png")
     export(teach(read_dataset(folder / "data"), make_features("edges")), folder / "model.onnx")
     (folder / "stream").mkdir()
     for number in range(8):
-        picture = Image.fromarray(draw("thumb", scene, 50 + number))
+        picture = Image.fromarray(draw("fist", scene, 50 + number))
         picture.save(folder / "stream" / f"{number}.png")
     return folder
 
@@ -115,9 +115,9 @@ def test_the_readme_quotes_the_example(tmp_path):
     assert example.endswith(snippet)
 
 
-def test_the_led_of_the_example_lights_and_goes_off_again(thumbs, monkeypatch):
+def test_the_led_of_the_example_lights_and_goes_off_again(rocks, monkeypatch):
     code = (ROOT / "examples" / "light_led.py").read_text()
-    monkeypatch.chdir(thumbs)
+    monkeypatch.chdir(rocks)
     monkeypatch.setattr(edge.sources, "default_source", lambda: "stream")
     monkeypatch.setattr(gpiozero.Device, "pin_factory", MockFactory())
     pin = gpiozero.Device.pin_factory.pin(17)
@@ -127,9 +127,9 @@ def test_the_led_of_the_example_lights_and_goes_off_again(thumbs, monkeypatch):
     assert not levels[-1]
 
 
-def test_the_model_runs_in_plain_onnxruntime_as_the_page_says(thumbs, monkeypatch):
+def test_the_model_runs_in_plain_onnxruntime_as_the_page_says(rocks, monkeypatch):
     (code,) = blocks(ROOT / "docs" / "model-file.md", "python")
-    monkeypatch.chdir(thumbs)
+    monkeypatch.chdir(rocks)
     Image.open("stream/0.png").save("picture.jpg")
     names = {}
     exec(compile(code, "model-file.md", "exec"), names)

@@ -19,6 +19,7 @@ from trainer.calibrate import NOTHING
 from trainer.dataset import content_of
 from trainer.evidence import by_luck
 from trainer.validate import cross_validate
+from trainer.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,13 +104,13 @@ def choose(
         progress: called with how many of how many networks have learned.
     """
     total = len(kinds) * len(np.unique(folds[folds >= 0]))
-    count = 0
+    learned = 0
 
     def done() -> None:
-        nonlocal count
-        count += 1
+        nonlocal learned
+        learned += 1
         if progress is not None:
-            progress(count, total)
+            progress(learned, total)
 
     parts = [described.only(kind) for kind in kinds]
     measured = [cross_validate(part, folds, hidden=hidden, seed=seed, done=done) for part in parts]
@@ -198,12 +199,30 @@ class _Memory(msgspec.Struct):
     pictures: list[str]
     """Digests of those that it was made by."""
     table: list[Candidate]
+    luck: int
+    """Held-out pictures that only luck had the winner tell right."""
 
 
-def recall(
-    dataset: Dataset, kinds: Sequence[Features], cache: FeatureCache
-) -> tuple[Features, list[Candidate], str] | None:
-    """Return what was chosen for nearly these pictures, its table and why, or None.
+@dataclass(frozen=True, slots=True, eq=False)
+class Recalled:
+    """The features that were taken before, and what is told of them."""
+
+    features: Features
+    table: list[Candidate]
+    why: str
+    luck: int
+
+    def told_of(self, choice: Choice) -> Choice:
+        """Return what was measured anew, told as it was when there was something to choose."""
+        held = choice.held_out
+        if held is not None:
+            right = int(held.right.sum()) - self.luck
+            held = replace(held, honest=min(max(right, 0) / len(held.targets), 1.0))
+        return replace(choice, held_out=held, table=self.table, why=self.why)
+
+
+def recall(dataset: Dataset, kinds: Sequence[Features], cache: FeatureCache) -> Recalled | None:
+    """Return what was chosen for nearly these pictures, or None.
 
     Nearly: at least nine in ten of those now were there, and at least nine in ten of those then
     still are. So a picture more costs no new comparison, and a session more does.
@@ -215,19 +234,25 @@ def recall(
         memory = msgspec.json.decode(text, type=_Memory)
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None  # another version's
-    before, now = set(memory.pictures), set(_digests(dataset))
+    digests = _digests(dataset)
+    before, now = set(memory.pictures), set(digests)
     chosen = [one.name for one in memory.table if one.chosen]
     kind = next((kind for kind in kinds if kind.name in chosen), None)
     if kind is None or len(before & now) < 0.9 * max(len(before), len(now)):
         return None
-    return kind, memory.table, f"chosen when {len(before)} pictures, most of these, were measured"
+    which = count(len(memory.pictures), "picture")
+    same = sorted(memory.pictures) == sorted(digests)
+    which = f"these {which}" if same else f"{which}, most of these,"
+    return Recalled(kind, memory.table, f"chosen when {which} were measured", memory.luck)
 
 
 def remember(
     choice: Choice, dataset: Dataset, kinds: Sequence[Features], cache: FeatureCache
 ) -> None:
     """Keep a choice for the next training."""
-    memory = _Memory(_digests(dataset), choice.table)
+    held = choice.held_out
+    luck = 0 if held is None else round((held.right.mean() - held.accuracy) * len(held.targets))
+    memory = _Memory(_digests(dataset), choice.table, luck)
     cache.note(_topic(dataset, kinds), msgspec.json.encode(memory).decode())
 
 

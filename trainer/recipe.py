@@ -8,7 +8,7 @@ network that is exported then learns from every picture.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,7 +128,7 @@ def teach(
     recalled = recall(dataset, kinds, cache) if cache and len(kinds) > 1 else None
     asked = kinds
     if recalled is not None:
-        kinds = [recalled[0]]
+        kinds = [recalled.features]
     elif len(kinds) > 1:
         kinds = worth_trying(dataset, kinds)
     copies = int(np.clip(ROWS // len(dataset.pictures), 1, COPIES))
@@ -143,7 +143,8 @@ def teach(
         progress=reading,
     )
     check_teachable(described.dataset)
-    most = FOLDS if len(described.rows) <= MANY and recalled is None else 3
+    # The same folds whether or not the choice is recalled: what is told must not change by itself.
+    most = FOLDS if len(described.rows) <= MANY else 3
     parted = folds(described.dataset, most=most, seed=seed)
 
     def measure() -> Choice:
@@ -172,7 +173,7 @@ def teach(
             "stopped while measuring on held-out sessions; nothing was learned or written"
         ) from None
     if recalled is not None:
-        choice = replace(choice, table=recalled[1], why=recalled[2])
+        choice = recalled.told_of(choice)
     elif cache and len(asked) > 1 and choice.held_out is not None:
         remember(choice, described.dataset, asked, cache)
     return _calibrated(choice, learned, recalled=recalled is not None, seed=seed)

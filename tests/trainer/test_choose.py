@@ -87,9 +87,29 @@ def test_a_picture_more_needs_no_new_comparison_and_a_session_more_does(
     assert compared == [["pixels", "edges"], [first.features.name]]
     assert second.candidates == first.candidates
     assert "24 pictures" in second.why
+    assert "most of these" in second.why
     shutil.copytree(root / "fist" / "s0", root / "fist" / "s9")
     again()
     assert compared[-1] == ["pixels", "edges"]
+
+
+def test_where_nothing_is_new_the_same_accuracy_is_told(make_data, quick, tmp_path, monkeypatch):
+    root = make_data(labels=("fist", "palm"), sessions=6, pictures=2)
+    kinds = [make_features("pixels"), make_features("edges")]
+
+    def again():
+        with FeatureCache(tmp_path / "features.sqlite") as cache:
+            return teach(read_dataset(root), kinds, hidden=4, cache=cache)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.choose, "_honest", lambda *_: 0.25)  # luck helped the winner
+        first = again()
+    second = again()
+    assert second.recalled
+    assert second.why == "chosen when these 24 pictures were measured"
+    assert first.held_out.accuracy == second.held_out.accuracy == 0.25
+    assert first.held_out.folds.tolist() == second.held_out.folds.tolist()
+    assert len(set(second.held_out.folds.tolist())) == 5
 
 
 def test_a_picture_that_became_unreadable_does_not_stop_recalling(make_data, quick, tmp_path):
