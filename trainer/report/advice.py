@@ -78,7 +78,7 @@ def advise(evidence: Evidence) -> list[Advice]:
         _no_background(evidence),
         _confusions(evidence, counted),
         _bad_sessions(evidence, counted),
-        _more(evidence),
+        _more(evidence) if certain.all() else (),  # wrong labels bend the curve
         _balance(evidence),
         _bursts(evidence, nearest) if nearest else _not_searched(evidence),
     )

@@ -325,6 +325,14 @@ def test_copies_under_two_labels_make_the_figures_too_bad_and_are_counted_once()
     assert first.name == second.name
 
 
+def test_copies_under_two_labels_leave_open_whether_more_sessions_would_help():
+    case = Case()
+    case.more = {"curve": curve((1, 0.5), (2, 0.7), (4, 0.85))}
+    assert case.advice("more")
+    copy(case, 4, "palm")
+    assert not case.advice("more")
+
+
 def test_copies_under_two_labels_are_no_bad_session_confusion_or_other_advice():
     case = Case(labels=("background", "palm", "rock", "thumb"))
     for origin, other in (("rock", "palm"), ("palm", "thumb"), ("thumb", "rock")):
