@@ -5,8 +5,6 @@ A fleet is a list of hosts in the order in which they get their turn: the canari
 
 from __future__ import annotations
 
-import re
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +13,7 @@ import msgspec
 
 from deploy.errors import DeployError
 from edge.errors import did_you_mean
-from edge.files import read_bounded
+from edge.toml import convert, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -165,27 +163,13 @@ def _read_toml(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:
 def _parse(path: Path) -> HostsFile:
     """Read a hosts.toml; whatever is not understood is an error."""
     missing = "no such file; docs/fleets.md has one to start from"
-    text = read_bounded(path, MAX_BYTES, what="hosts.toml", missing=missing, error=DeployError)
-    try:
-        table: dict[str, Any] = tomllib.loads(text.decode("utf-8-sig"))
-        return msgspec.convert(table, HostsFile)
-    except UnicodeDecodeError as problem:
-        raise DeployError(f"{path}: not UTF-8 text at byte {problem.start}") from None
-    except msgspec.ValidationError as problem:
-        message, _, where = str(problem).partition(" - at `$")
-        where = where.strip(".`")
-        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
-        if unknown:
-            kind = Listed if where.startswith("hosts") else HostsFile
-            hint = did_you_mean(unknown[1], kind.__struct_encode_fields__)
-            message = f"unknown key '{unknown[1]}'{hint}"
-        else:
-            message = message[:1].lower() + message[1:].replace("`", "'")
-        raise DeployError(
-            f"{path}: {where}: {message}" if where else f"{path}: {message}"
-        ) from None
-    except (ValueError, RecursionError) as problem:
-        raise DeployError(f"{path}: {problem}") from None
+    table = load(path, MAX_BYTES, what="hosts.toml", missing=missing, error=DeployError)
+
+    def hint(key: str, where: str) -> str:
+        kind = Listed if where.startswith("hosts") else HostsFile
+        return did_you_mean(key, kind.__struct_encode_fields__)
+
+    return convert(table, HostsFile, f"{path}:", error=DeployError, unknown=hint)
 
 
 def _read_inventory(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
-import tomllib
 import unicodedata
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from edge.button import ButtonSettings
 from edge.card import BACKGROUND, WHITE_BALANCES, Camera, no_such_class
 from edge.errors import ConfigError, did_you_mean
-from edge.files import read_bounded
 from edge.header import check_pins
 from edge.outputs.kind import Kind, Section, find_kind, kind_names
+from edge.toml import convert, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,33 +28,8 @@ KINDS = ("pi", "webcam", "virtual", "ssh")
 """What a source may be that is no path."""
 FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
 """All that a source may be, for messages."""
-PLAIN_TYPES = {
-    "int": "a whole number",
-    "str | null": "text",
-    "str": "text",
-    "float | null": "a number",
-    "float | str | null": "a number or text",
-    "str | array | null": "text or a list",
-    "float": "a number",
-    "object": "a table",
-    "array": "a list",
-    "bool": "true or false",
-}
-
-SLIPS = (
-    (r"(?i)=\s*(?:gpio|bcm|pin)[ _]?(\d+)", "write just the number: {0}"),
-    (r"=\s*(-?\d+),(\d+)\s*(?:#|$)", "a point, not a comma: {0}.{1}"),
-    (r'"[^"]*\\', r'in quotes write / or \\ for \: "C:/pictures"'),
-    (
-        r"^\[[^\]]*[^\]\w.-]|=\s*\[?\s*[^\W\d]|[^\x00-\x7f]",
-        'text wants plain quotes: "model.onnx"; so does a label with more than a-z, 0-9, - and _',
-    ),
-)
-"""What a line that is no TOML looks like, and what it may want: the first that fits is told."""
-
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-T = TypeVar("T")
 
 
 class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,7 +152,12 @@ def read_config(path: str | Path) -> Config:
     path = Path(path)
     table = _load(path)
     sections = _take_sections(path, table)
-    top = _convert(table, _Top, f"{path}:")
+
+    def hint(key: str, _: str) -> str:
+        meant = f"; did you mean [when.{key}]?" if _is_actions(table[key]) else ""
+        return meant or did_you_mean(key, _Top.__struct_encode_fields__)
+
+    top = _convert(table, _Top, f"{path}:", unknown=hint)
     config = Config(
         path=path,
         model=path.parent / top.model,
@@ -285,66 +264,14 @@ def _found_from(path: Path, source: str | None) -> str | None:
 
 def _load(path: Path) -> dict[str, Any]:
     missing = "no such file; see README.md for one to start from"
-    text = read_bounded(path, MAX_BYTES, what="edge.toml", missing=missing, error=ConfigError)
-    try:
-        return tomllib.loads(text.decode("utf-8-sig"))  # Windows' Notepad writes a mark first
-    except UnicodeDecodeError as problem:
-        raise ConfigError(f"{path}: not UTF-8 text at byte {problem.start}") from None
-    except (ValueError, RecursionError) as problem:  # ValueError: also a number without end
-        raise ConfigError(f"{path}: not valid TOML: {problem}{_toml_hint(text, problem)}") from None
+    return load(path, MAX_BYTES, what="edge.toml", missing=missing, error=ConfigError)
 
 
 def _is_actions(value: object) -> bool:
     return isinstance(value, dict) and not any(isinstance(one, dict) for one in value.values())
 
 
-def _toml_hint(text: bytes, problem: Exception) -> str:
-    """Show the line that is no TOML, and what it may want."""
-    found = re.search(r"at line (\d+)", str(problem))
-    if not found:
-        return ""
-    line = text.decode().split("\n")[int(found[1]) - 1].strip()[:60]
-    hints = (hint.format(*slip.groups()) for like, hint in SLIPS if (slip := re.search(like, line)))
-    hint = next(hints, None)
-    twice = str(problem).startswith("Cannot")
-    return f": {line}" if hint is None or twice else f": {line}  ({hint})"
-
-
-def _convert(table: object, kind: type[T], where: str, *, inner: str | None = None) -> T:
-    """Return a table of the file as what it should be.
-
-    Args:
-        table: as TOML gave it.
-        kind: a Struct.
-        where: how an error begins.
-        inner: a field that the file does not name, as in `led = 17`; errors do not either.
-    """
-    try:
-        return msgspec.convert(table, kind)
-    except msgspec.ValidationError as problem:
-        message, _, path = str(problem).partition(" - at `$")
-        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
-        if unknown:
-            known = kind.__struct_encode_fields__  # type: ignore[attr-defined]  # kind is a Struct
-            hint = did_you_mean(unknown[1], known)
-            if kind is _Top and isinstance(table, dict) and _is_actions(table[unknown[1]]):
-                hint = f"; did you mean [when.{unknown[1]}]?"
-            raise ConfigError(f"{where} unknown key '{unknown[1]}'{hint}") from None
-        key = path.strip(".`")
-        if inner is not None:
-            key = key.removeprefix(inner).lstrip(".")
-        if re.search(r"`int.*got `str`", message):
-            message += "; write just the number, without quotes"
-        raise ConfigError(
-            f"{where} {key}: {_plain(message)}" if key else f"{where} {_plain(message)}"
-        ) from None
-
-
-def _plain(message: str) -> str:
-    """Say msgspec's types in a maker's words."""
-    for theirs, ours in PLAIN_TYPES.items():
-        message = message.replace(f"`{theirs}`", ours)
-    return message[:1].lower() + message[1:]
+_convert = partial(convert, error=ConfigError)
 
 
 def _checked_decide(path: Path, table: dict[str, Any]) -> Decide:

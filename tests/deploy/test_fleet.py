@@ -91,12 +91,12 @@ def test_an_address_is_one_word_for_ssh(name, user, port, expected):
         ('hosts = ["a"]\ncanary = "b"', "canary: there is no host 'b'; there is: a"),
         ('hosts = ["hall", "hall"]', "'hall' is there twice"),
         ('hosts = ["hall"]\n[groups]\nup = ["hal"]', "[groups] up: there is no host 'hal'; did"),
-        ('hosts = ["a"]\nwave = 0', "wave: expected 'int' >= 1"),
-        ('hosts = ["a"]\nbudget = -1', "budget: expected 'int' >= 0"),
+        ('hosts = ["a"]\nwave = 0', "wave: expected a whole number >= 1"),
+        ('hosts = ["a"]\nbudget = -1', "budget: expected a whole number >= 0"),
         ('hosts = [{ nam = "a" }]', "hosts[0]: unknown key 'nam'; did you mean 'name'?"),
-        ('hosts = [{ name = "a", port = "x" }]', "hosts[0].port: expected 'int | null'"),
-        ("hosts = [1", "hosts.toml: "),
-        ("hosts = 3", "hosts: expected 'array'"),
+        ('hosts = [{ name = "a", port = "x" }]', "hosts[0].port: expected a whole number, got"),
+        ("hosts = [1", "hosts.toml: not valid TOML: "),
+        ("hosts = 3", "hosts: expected a list, got a whole number"),
     ],
 )
 def test_a_mistake_in_a_hosts_toml_is_one_line(written, text, says):
