@@ -9,7 +9,6 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from edge import card, sources
 from edge.config import CameraSettings
@@ -17,15 +16,6 @@ from edge.errors import SourceError
 from edge.recordings import Folder
 from edge.sources import Video, default_source, open_source
 from edge.virtual import Virtual
-
-
-def put(folder, *names, shade=0):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (4, 2), (shade, 0, 0)).save(path)
-    return folder
-
 
 # --- Video
 
@@ -143,10 +133,9 @@ def test_a_missing_video_is_one_line(tmp_path):
 # --- Words
 
 
-def test_every_word_opens_its_source(tmp_path, film, monkeypatch):
+def test_every_word_opens_its_source(clips, film, monkeypatch):
     monkeypatch.setattr(sources, "Webcam", lambda number, size, **how: ("webcam", number, size))
-    folder = put(tmp_path / "clips", "1.png")
-    assert isinstance(open_source(str(folder)), Folder)
+    assert isinstance(open_source(str(clips)), Folder)
     assert isinstance(open_source(str(film)), Video)
     assert open_source("webcam") == ("webcam", 0, (640, 480))
     assert open_source("webcam:", size=(64, 48)) == ("webcam", 0, (64, 48))
@@ -210,8 +199,8 @@ def test_a_webcam_is_told_how_it_is_mounted_and_how_the_pictures_were_taken(monk
     assert told == {"settings": settings, "taken": taken}
 
 
-def test_a_recording_has_no_now(tmp_path, film):
-    assert Folder(put(tmp_path / "clips", "1.png")).now() is None
+def test_a_recording_has_no_now(clips, film):
+    assert Folder(clips).now() is None
     with Video(film) as video:
         assert video.now() is None
 
