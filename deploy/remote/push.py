@@ -265,10 +265,9 @@ def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
 def _why(error: Exception, job: Job) -> str:
     """Return what went wrong, in words."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        free = os.statvfs(job.place.root)
-        return (
-            f"its disk is full ({free.f_bavail * free.f_frsize / 1e6:.0f} MB are free); make room"
-        )
+        disk = os.statvfs(job.place.releases)
+        free = disk.f_bavail * disk.f_frsize / 1e6
+        return f"its disk is full ({free:.0f} MB are free); make room"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error).replace(f"{job.place.incoming}/", "")  # where nothing is any more
