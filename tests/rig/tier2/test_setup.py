@@ -7,8 +7,10 @@ internet; those of `--offline` leave it with lists of a far archive that it cann
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,11 @@ def log_in(machine, folder):
     (folder / "known_hosts").write_text(f"127.0.0.1 {host_key}")
     machine.run("su", "-", "pi", "-c", "sudo true")  # leaves a mark at home, the first time
     (folder / "plug.py").write_text(PLUG)
+    find(machine, folder)
+
+
+def find(machine, folder):
+    """Let ssh know where the machine is since its last boot."""
     config = SSH_CONFIG.format(leader=machine.leader, python=sys.executable, folder=folder)
     (folder / "ssh_config").write_text(config)
 
@@ -119,13 +126,12 @@ def project(model, tmp_path):
 def deploy(tmp_path):
     """Return `deploy VERB pi`, run on this machine in the user's folder."""
 
-    def run(verb, *words):
-        command = [sys.executable, "-m", "deploy", verb, "pi", "-F", tmp_path / "ssh_config"]
+    def run(verb, *words, start=subprocess.run, **how):
+        command = [sys.executable, "-u", "-m", "deploy", verb, "pi", "-F", tmp_path / "ssh_config"]
         environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-        return subprocess.run(
-            [*map(str, command), *words],
-            cwd=tmp_path, capture_output=True, text=True, check=False, env=environment,
-            stdin=subprocess.DEVNULL,
+        return start(
+            [*map(str, command), *words], cwd=tmp_path, text=True, env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how,
         )  # fmt: skip
 
     return run
@@ -190,6 +196,40 @@ def test_from_the_card_to_a_lit_led_in_one_command_and_back(online, deploy, proj
 def without_apt(paths):
     """Leave out what apt keeps for itself, and what a login or a boot writes."""
     return {path for path in paths if not path.startswith(APT)}
+
+
+@pytest.mark.parametrize(
+    ("what", "step", "seconds"),
+    [
+        ("power", "packages", 1.0),
+        ("power", "venv", 0.8),
+        ("power", "python", 1.0),
+        ("laptop", "packages", 1.0),
+    ],
+)
+def test_a_set_up_that_was_cut_goes_on_with_the_next(
+    online, deploy, project, tmp_path, what, step, seconds
+):
+    begun = deploy("setup", "--no-push", start=subprocess.Popen, process_group=0)
+    while f"pi: {step}: " not in begun.stdout.readline():
+        assert begun.poll() is None
+    time.sleep(seconds)
+    if what == "power":
+        online.cut()
+        online.boot()
+        online.plug_in()
+        find(online, tmp_path)
+    os.killpg(begun.pid, signal.SIGKILL)
+    begun.communicate()
+
+    done = deploy("setup", "--no-push")
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    seen = "import gpiozero, numpy, onnxruntime"
+    online.run("/opt/handwave/venv/bin/python", "-c", seen)
+    assert online.run("dpkg", "--audit").stdout == ""
+    done = deploy("setup", "--no-push")
+    assert said(done) == ["pi: nothing to do: it is set up"]
 
 
 def test_without_the_internet_the_laptop_carries_everything(fresh, deploy, project, shown):
