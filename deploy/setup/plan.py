@@ -42,11 +42,12 @@ class Run:
     command: str
 
 
+# What was being unpacked has to come anew: from the archive, or with the packages that follow.
 REPAIR = (
     # Whoever has the lock may be apt itself, gone on without us.
     "for second in $(seq 300); do said=$(dpkg --configure -a 2>&1) && break; "
-    'case "$said" in *lock*) sleep 1;; *) break;; esac; done; '
-    'echo "$said"; [ -z "$(dpkg --audit)" ]'
+    'case "$said" in *lock*) sleep 1;; *) break;; esac; done; echo "$said"; '
+    f"{shlex.join([*APT, *KEEP_OLD, 'install', '--fix-broken'])} || true"
 )
 # All that is new counts: apt would keep much of it, as what others suggest.
 INSTALLED = (

@@ -198,22 +198,16 @@ def without_apt(paths):
     return {path for path in paths if not path.startswith(APT)}
 
 
+@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize(
-    ("what", "step", "seconds"),
-    [
-        ("power", "packages", 1.0),
-        ("power", "venv", 0.8),
-        ("power", "python", 1.0),
-        ("laptop", "packages", 1.0),
-    ],
+    ("what", "step"),
+    [("power", "packages"), ("power", "venv"), ("power", "python"), ("laptop", "packages")],
 )
-def test_a_set_up_that_was_cut_goes_on_with_the_next(
-    online, deploy, project, tmp_path, what, step, seconds
-):
+def test_a_set_up_that_was_cut_goes_on_with_the_next(online, deploy, tmp_path, what, step):
     begun = deploy("setup", "--no-push", start=subprocess.Popen, process_group=0)
     while f"pi: {step}: " not in begun.stdout.readline():
         assert begun.poll() is None
-    time.sleep(seconds)
+    time.sleep(1.0)
     if what == "power":
         online.cut()
         online.boot()
