@@ -41,6 +41,9 @@ NO_NETWORK = r"(?i)failure resolving|could not resolve|new connection|unreachabl
 """What apt and pip say without the internet."""
 
 
+Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)  # else gevent prints a traceback of Ctrl-C
+
+
 class Crew:
     """Hosts with a connection each; use it in a `with`.
 
@@ -66,7 +69,6 @@ class Crew:
         self._steps: dict[tuple[str, str], Step] = {}
         self._told: set[tuple[str, str]] = set()
         logging.getLogger("pyinfra").setLevel(logging.CRITICAL + 1)
-        Hub.NOT_ERROR = (*Hub.NOT_ERROR, KeyboardInterrupt)  # else gevent prints a traceback
         data = {"openssh_lazy": self.lazy, "openssh_config": str(ssh_config) if ssh_config else ""}
         hosts = [(f"@openssh/{name}", data) for name in dict.fromkeys(names)]
         inventory = _OurInventory((hosts, {}))  # type: ignore[no-untyped-call]  # pyinfra's own

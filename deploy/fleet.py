@@ -40,6 +40,18 @@ OFF = "unreachable"
 NOT_TRIED = "not tried"
 
 
+class StoppedError(Exception):
+    """Somebody pressed Ctrl-C in the middle of a wave.
+
+    Args:
+        outcomes: what its hosts had done by then, or are left to do by themselves.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one host did."""
@@ -67,7 +79,7 @@ def roll_out(
 
     Args:
         fleet: who, and in which turns.
-        go: lets the hosts of one wave go, and returns what each of them did.
+        go: lets the hosts of one wave go, and returns what each of them did; StoppedError ends it.
         tell: takes each line that a person should see.
     """
     done: dict[str, Outcome] = {}
@@ -79,9 +91,9 @@ def roll_out(
             tell(f"{who}: {', '.join(wave)}")
         try:
             done |= {outcome.host: outcome for outcome in go(wave)}
-        except KeyboardInterrupt:
-            tell("stopped; what has begun on a host goes on by itself: `deploy status` tells how")
-            done |= {host: Outcome(host, "lost") for host in wave}
+        except StoppedError as stop:
+            tell("stopped here by Ctrl-C")
+            done |= {outcome.host: outcome for outcome in stop.outcomes}
             break
         why = _stop(fleet, list(done.values()), canary=canary)
         if why and number < len(waves):
@@ -126,10 +138,17 @@ def push(
 
     def go(names: Sequence[str]) -> list[Outcome]:
         with Wave(names, ssh_config, tell) as wave:
-            wave.push(bundle, target, dry_run=dry_run)
+            stopped = False
+            try:
+                wave.push(bundle, target, dry_run=dry_run)
+            except KeyboardInterrupt:
+                stopped = True
+                wave.stop()
         for outcome in wave.outcomes.values():
             if outcome.problem is not None:
                 fail(outcome.problem)
+        if stopped:
+            raise StoppedError(list(wave.outcomes.values()))
         return list(wave.outcomes.values())
 
     return roll_out(fleet, go, tell)
@@ -148,6 +167,8 @@ class Wave(Crew):
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
         """What each host did."""
+        self.begun: set[str] = set()
+        """Those that have been asked to do something."""
         super().__init__(names, ssh_config, tell, lambda _: None)
 
     def fail(self, host: PyinfraHost, why: str, how: str = OFF) -> None:
@@ -193,6 +214,12 @@ class Wave(Crew):
                 self.fail(host, f"no answer; does `ssh {name_of(host)} python3 --version` work?")
         return {name: found[self.host(name)] for name in self.names}
 
+    def stop(self) -> None:
+        """Note of the hosts that were asked to do something that they go on by themselves."""
+        for name in self.begun - self.outcomes.keys():
+            why = f"{name}: it goes on by itself: `deploy status {name}` tells how it ends"
+            self._note(name, "lost", problem=DeployError(why))
+
     def carry_out(self, orders: dict[str, Order], target: Target) -> None:
         """Have all hosts at once do what is asked of each."""
         for name, request in orders.items():
@@ -200,6 +227,7 @@ class Wave(Crew):
                 self._state, carry_out, host=self.host(name), name="push", request=request,
                 target=target,
             )  # fmt: skip
+        self.begun = set(orders)
         with suppress(PyinfraError):  # "no hosts remaining": each has its own outcome
             run_ops(self._state)
         for name, request in orders.items():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deploy.target import Target
 
 
-_HAS_ALL = "nothing but the list: it has all the files, in other releases"
+_HAS_ALL = "nothing but the list: it has all the files already"
 
 
 @dataclass(frozen=True, slots=True)

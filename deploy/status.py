@@ -233,7 +233,7 @@ def _standing(
         return "stopped", f"it was stopped, and has been{since}; {start}"
     if active == "failed":
         return "failed", f"it failed ({_result(unit)}) and has stood{since}{see}"
-    again = health.restarts or 0
+    again = _lately(health, answer)
     if again > 1:
         return "crash-looping", f"it ends again and again ({_result(unit)}, {times(again)}){see}"
     if again or "auto-restart" in sub or result not in {"success", "?"}:
@@ -250,7 +250,7 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
     READY=1 comes with the first frame, so an active one has seen something once.
     """
     age = health.state_for or 0.0
-    lately = (health.restarts or 0) if answer.lately is None else answer.lately
+    lately = _lately(health, answer)
     if lately > 1 and health.state_for is not None and age < LOOPING:
         health.state = "crash-looping"
         health.problem = (
@@ -278,6 +278,11 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
             health.problem = health.problem or (
                 f"it runs {word.release}, but would start {answer.current} next time; push again"
             )
+
+
+def _lately(health: Health, answer: Answer) -> int:
+    """Return how often it was started again: lately or, if nobody knows, since the last boot."""
+    return (health.restarts or 0) if answer.lately is None else answer.lately
 
 
 def believe(answer: Answer, target: Target) -> tuple[Word | None, str]:

@@ -55,7 +55,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known word, or the list of known ones."""
     from difflib import get_close_matches  # slow to load: only for a mistake
 
+    known = list(known)
     folded = {one.casefold(): one for one in known}  # LED is very near led
     near = get_close_matches(word.casefold(), folded, n=1)
-    known = folded.values()
     return f"; did you mean '{folded[near[0]]}'?" if near else f"; there is: {', '.join(known)}"

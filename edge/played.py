@@ -67,8 +67,10 @@ class Replay:
         truth, since = self.truth.of(step.frame)
         shown = self.events.shown
         verdict = self.events.update(now, truth, decision.label, since=since)
-        if step.frame.name and (decision.changed or self.events.shown > shown):
+        if step.frame.name and decision.changed:
             self.names[now] = step.frame.name
+        if step.frame.name and self.events.shown > shown:
+            self.names[self.events.gestures[-1].start] = step.frame.name
         if self._open:
             self.decisions[-1].until = now if self._last is None else self._last + self._lasts
         if decision.changed:

@@ -107,8 +107,9 @@ def _hint(text: bytes, problem: Exception) -> str:
     found = re.search(r"at line (\d+)", str(problem))
     if not found:
         return ""
-    line = text.decode().split("\n")[int(found[1]) - 1].strip()[:60]
-    hints = (hint.format(*slip.groups()) for like, hint in SLIPS if (slip := re.search(like, line)))
+    line = text.decode("utf-8-sig").split("\n")[int(found[1]) - 1].strip()[:60]
+    said = re.sub(r'^((?:[^"#]|"[^"]*")*)#.*', r"\1", line)  # without a comment
+    hints = (hint.format(*slip.groups()) for like, hint in SLIPS if (slip := re.search(like, said)))
     hint = next(hints, None)
     twice = str(problem).startswith("Cannot")
     return f": {line}" if hint is None or twice else f": {line}  ({hint})"

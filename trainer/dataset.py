@@ -28,8 +28,8 @@ POINTS = ".points"
 OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
 """Pictures, too, but not ones that are read here."""
 FILMS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"}
-OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini", NOTE}
-"""What systems put beside people's files, and we."""
+OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
+"""What systems put beside people's files."""
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
 """What people call the folder of the scene without a gesture."""
 PARTS = {"data", "test", "testing", "train", "training", "val", "valid", "validation"}
@@ -179,11 +179,12 @@ def read_dataset(root: Path, *, sessions: bool = True) -> Dataset:
         raise DataError(f"{root}: pictures, but no classes; give the folder above them")
     if not folders:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
-    if all(folder.name.casefold() in PARTS for folder in folders):
+    if len(folders) > 1 and all(folder.name.casefold() in PARTS for folder in folders):
         which = next((f for f in folders if f.name.casefold().startswith("train")), folders[0])
         raise DataError(f"{root}: holds folders of gestures, each for itself; give one: {which}")
     notes = list(_nearly_one_name(folders))
-    if beside := sum(path.suffix.lower() in SUFFIXES for path in root.iterdir()):
+    pictures_beside = (path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
+    if beside := sum(not is_of_systems(path.name) for path in pictures_beside):
         notes.append(f"{count(beside, 'picture')} beside the classes' folders left out")
     assumed = notes if sessions else []
     pictures = [one for folder in folders for one in _read_label(folder, notes, assumed)]
@@ -214,7 +215,17 @@ def check_teachable(dataset: Dataset) -> None:
 
 
 def _find(folder: Path) -> list[Path]:
-    return find_pictures(folder, suffixes=SUFFIXES | {POINTS})
+    found = find_pictures(folder, suffixes=SUFFIXES | {POINTS})
+    return [path for path in found if not _is_hidden(path, folder)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file() and not _is_hidden(p, folder)]
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Return whether it lies in something that a system has put there, or is it."""
+    return any(map(is_of_systems, path.relative_to(folder).parts))
 
 
 def _read_label(folder: Path, notes: list[str], assumed: list[str]) -> list[Picture]:
@@ -224,8 +235,8 @@ def _read_label(folder: Path, notes: list[str], assumed: list[str]) -> list[Pict
         raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
     label = _label(folder)
     paths = _find(folder)
-    rest = [path for path in folder.rglob("*") if path.is_file() and not is_of_systems(path.name)]
-    others = list(_left_out(sorted(set(rest) - set(paths)), label))
+    rest = set(_files(folder)) - set(paths)
+    others = list(_left_out(sorted(path for path in rest if path.name != NOTE), label))
     if not paths:
         lacking = f"no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), or remove it"
         raise DataError(f"{folder}: {'; '.join([*others[:1], lacking])}")

@@ -27,7 +27,9 @@ BASES = (60, 100, 1000)
 FEW = 8
 """Pictures that a recording has, at the least, where only numbers that begin anew tell it."""
 
-_COPY = re.compile(r"(.+?)[\s_-]*(?:\(\d+\)|#\d+|copy[\s_-]*\d*|\d+)", re.IGNORECASE)
+_COPY = re.compile(
+    r"(.+?)(?:[\s_-]*(?:\(\d+\)|#\d+|copy[\s_-]*\d*)|(?<!\d)[\s_-]*(?<!\d)\d+)", re.IGNORECASE
+)
 """A name that was taken already, and so got a number: `photo (1)`, `Photo at 10.12 #2`."""
 _DATE_TIME = re.compile(
     r"(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)\D{0,4}(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d{4})"

@@ -95,11 +95,11 @@ def setup(
         )
         ready = crew.names
     failed = bool(crew.failed)
-    if config is None and ready:
+    if config is None and ready and not no_push:
         tell("note: nothing is pushed, as there is no edge.toml here: deploy push comes next")
-    elif bundle is not None and dry_run:
+    elif bundle is not None and dry_run and ready:
         tell(f"and then: push {bundle.release} to {', '.join(ready)}")
-    elif bundle is not None:
+    elif bundle is not None and not dry_run:
         failed |= not push_all(ready, bundle, target, ssh_config)
     sys.exit(failed)
 

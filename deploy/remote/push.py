@@ -328,9 +328,10 @@ def upload(job: Job) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(has[digest], path)
     # Those that never got ready: the last of them stayed until now, should it be pushed again.
-    known_here = {row["release"] for row in history(job.place)} | {job.before, job.folder.name}
+    stay = {job.before, _trial(job.place), job.folder.name}
+    stay |= {row["release"] for row in history(job.place)}
     for folder in job.place.releases.iterdir():
-        if folder.name not in known_here:
+        if folder.name not in stay:
             _remove(folder)
 
 

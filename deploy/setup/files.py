@@ -51,10 +51,12 @@ polkit.addRule(function(action, subject) {{
 }});
 """
 EDGE = "/usr/local/bin/edge"
-EDGE_TEXT = """\
+EDGE_MARK = "# Made by `deploy setup` of handwave"
+"""Else it is somebody else's command of that name."""
+EDGE_TEXT = f"""\
 #!/bin/sh
-# Made by `deploy setup` of handwave: edge, of the release that runs.
-PYTHONPATH={root}/current exec {root}/venv/bin/python -P -m edge "$@"
+{EDGE_MARK}: edge, of the release that runs.
+PYTHONPATH={{root}}/current exec {{root}}/venv/bin/python -P -m edge "$@"
 """
 NETWORK_TEXT = """\
 # edge.toml has mqtt or webhook: the service may use the network.
@@ -122,7 +124,8 @@ def files(target: Target, needs: Needs, survey: Survey) -> list[File]:
         why = "pins for group gpio, the camera's memory for group video"
         found.append(File(DEVICES, DEVICES_TEXT, why, then=reload_them))
     command = EDGE_TEXT.format(root=target.root)
-    if survey.places.get(EDGE) is None or survey.text(EDGE) == command:  # else it is another's
+    is_ours = EDGE_MARK in (survey.text(EDGE) or "")
+    if survey.places.get(EDGE) is None or is_ours:
         found.append(File(EDGE, command, "the command edge, for who looks there", 0o755))
     return found
 

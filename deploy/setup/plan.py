@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MADE = ("groups", "users", "members", "files", "folders")
 """What setup.json lists: whatever was not there before."""
 APT = (
-    "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y",
+    "env", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y",
     "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300",
 )  # fmt: skip
 """apt waits for an upgrade that runs by itself, asks nothing, and keeps changed settings."""
@@ -45,7 +45,8 @@ class Run:
 # What was being unpacked has to come anew: from the archive, or with the packages that follow.
 REPAIR = (
     # Whoever has the lock may be apt itself, gone on without us.
-    "for second in $(seq 300); do said=$(dpkg --configure -a 2>&1) && break; "
+    "export LC_ALL=C DEBIAN_FRONTEND=noninteractive; for second in $(seq 300); do "
+    "said=$(dpkg --force-confdef --force-confold --configure -a 2>&1) && break; "
     'case "$said" in *lock*) sleep 1;; *) break;; esac; done; echo "$said"; '
     f"{shlex.join([*APT, *KEEP_OLD, 'install', '--fix-broken'])} || true"
 )
@@ -218,7 +219,8 @@ def _folder(survey: Survey, target: Target) -> Iterator[Step]:
         make = run("install", "-d", "-m", "755", *owner, target.root)
         own = f"chown -hR {shlex.quote(f'{survey.login}:{survey.login_group}')}"
         theirs = [
-            Run(f"[ ! -e {shlex.quote(path)} ] || {own} {shlex.quote(path)}") for path in places[1:]
+            Run(f"[ ! -e {path} ] && [ ! -L {path} ] || {own} {path}")
+            for path in map(shlex.quote, places[1:])
         ]
         was = f" ({' and '.join(sorted(others))} had it)" if others else ""
         yield Step("folder", f"{target.root}, {survey.login}'s{was}", (make, *theirs))

@@ -56,14 +56,11 @@ def _programs(config: Config) -> Iterator[str]:
     """Yield what would start a program that is not here."""
     from edge.outputs.sound import PACKAGES  # `edge run`, too, loads this file
 
-    for label, name, output in config.outputs():
-        for program in output.programs():
-            if shutil.which(program) is None:
-                hint = f" (sudo apt install {PACKAGES[program]})" if program in PACKAGES else ""
-                yield (
-                    f"[when.{label}] {name} needs the program '{program}', which is not here{hint}:"
-                    " it would do nothing"
-                )
+    wanted = {(name, one): label for label, name, out in config.outputs() for one in out.programs()}
+    for name, program in wanted:
+        if shutil.which(program) is None:
+            hint = f" (sudo apt install {PACKAGES[program]})" if program in PACKAGES else ""
+            yield f"{name} needs the program '{program}', which is not here{hint}: it does nothing"
 
 
 def _source(config: Config) -> Iterator[str]:

@@ -14,6 +14,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge.words import count
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,6 +64,7 @@ class Post:
         self._closing = self._over = False
         self._deadline = 0.0
         self._said: str | None = None
+        self._told = False  # whether that went to the log
         self._since = 0.0  # when the connection came about
         self._parted = threading.Event()
         self._client = self._dial()
@@ -101,8 +104,9 @@ class Post:
             self._deadline = time.monotonic() + timeout
             self._news.notify_all()
         self._thread.join(2 * timeout)
-        if self.waiting and self._said is None:
-            log.error("mqtt: no answer from %s yet; nothing was told", self._where)
+        if self.waiting and not self._told:
+            why = self._said or f"no answer from {self._where} yet"
+            log.error("mqtt: %s; %s", why, f"{count(self.waiting, 'message')} not sent")
         self._over, linked = True, self._linked
         self._client.disconnect()
         # paho's thread ends by itself. It is not joined: looking up a name may keep it for long.
@@ -189,6 +193,7 @@ class Post:
             self._say(f"{self._where} refuses: {reason}; see username and password_file")
         else:
             self._parted.clear()
+            self._told = False
             self._since = time.monotonic()
             if self._said is None or not self._said.startswith("thrown out"):
                 log.info("mqtt: connected to %s", self._where)
@@ -223,6 +228,8 @@ class Post:
 
     def _say(self, text: str) -> None:
         """Log what is wrong, once: a device that stands alone tries for days."""
-        if text != self._said and not self._closing:
-            log.error("mqtt: %s", text)
+        if text != self._said:
+            self._told = not self._closing
+            if self._told:
+                log.error("mqtt: %s", text)
         self._said = text

@@ -116,7 +116,9 @@ class Shot:
             if self._worker.stopping.wait(min(max(pause, asked), left)):
                 break
             pause = min(2 * pause, LONGEST_PAUSE)
-        log.error("webhook: %s: %s; gave up after %d tries", self._site, trouble, tries)
+        ended = "stopped" if self._worker.stopping.is_set() else "gave up"
+        often = "1 try" if tries == 1 else f"{tries} tries"
+        log.error("webhook: %s: %s; %s after %s", self._site, trouble, ended, often)
 
     def _try(self, body: bytes) -> tuple[bool, str, float | None]:
         """Send it once.

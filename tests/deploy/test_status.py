@@ -55,6 +55,22 @@ def test_a_host_that_watches_is_well():
     }
 
 
+def test_the_last_error_counts_and_what_systemd_says_of_starts(monkeypatch):
+    lines = ["edge: watching pi", "edge: first", "systemd: x", "edge: last", "edge: ended, all off"]
+    asked = []
+
+    def run(*words):
+        asked.append(words)
+        return "\n".join(lines)
+
+    monkeypatch.setattr(remote_status, "_run", run)
+    assert remote_status._last_words("x.service") == "edge: last"
+    assert remote_status._lately("x.service") == 5
+    assert f"MESSAGE_ID={remote_status.RESTARTED}" in asked[-1]
+    monkeypatch.setattr(remote_status, "_run", lambda *_: "")
+    assert remote_status._lately("x.service") is None
+
+
 def test_what_one_may_go_back_to_is_listed():
     health = said(kept=["aaaabbbbcccc", "ddddeeeeffff"])
     assert dict(describe(health))["kept"] == "aaaabbbbcccc, ddddeeeeffff"
@@ -74,6 +90,8 @@ def test_a_service_that_was_started_again_long_ago_is_well():
     unit = {"NRestarts": "4", "StateChangeTimestampMonotonic": "9980000000"}
     assert said(unit=unit, lately=1).state == "watching"
     assert said(unit=unit, lately=2).state == "crash-looping"
+    again = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "7"}
+    assert said(unit=again, lately=1).state == "restarting"
 
 
 GONE = {"status": None, "status_problem": "No such file or directory"}

@@ -96,10 +96,10 @@ def test_check_names_a_program_and_a_source_that_are_not_here(project, monkeypat
     assert done.exit_code == 0
     assert [line.partition("edge.toml: ")[2] for line in done.stderr.splitlines()] == [
         (
-            "[when.palm] say needs the program 'espeak-ng', which is not here "
-            "(sudo apt install espeak-ng): it would do nothing"
+            "say needs the program 'espeak-ng', which is not here (sudo apt install espeak-ng): "
+            "it does nothing"
         ),
-        "[when.rock] command needs the program 'x-y', which is not here: it would do nothing",
+        "command needs the program 'x-y', which is not here: it does nothing",
         "source: there is no './film.mp4' here: `edge run` would stop",
     ]
     (project.parent / "film.mp4").touch()

@@ -124,9 +124,20 @@ def test_sessions_that_were_flipped_otherwise_are_turned_as_the_models_camera_ta
     assert bright(None) == {"rock/a/1.png", "rock/b/1.png", "rock/loose.png"}
     assert bright(AUTOMATIC) == {"rock/a/1.png", "rock/loose.png"}
     assert bright(mirrored) == {"rock/b/1.png"}
+    (tmp_path / "rock" / "b" / "deep").mkdir()
+    (tmp_path / "rock" / "b" / "1.png").rename(tmp_path / "rock" / "b" / "deep" / "1.png")
+    assert bright(mirrored) == {"rock/b/deep/1.png"}, "the session's note counts below it, too"
     (tmp_path / "rock" / "b" / NOTE).write_text("{")
     with pytest.raises(SourceError, match=r"handwave\.json: damaged"):
         bright(mirrored)
+
+
+def test_pictures_that_were_upside_down_are_turned_as_well(tmp_path):
+    put(tmp_path, "rock/a/1.png")
+    top = np.array([[[250] * 3], [[0] * 3]], np.uint8)
+    Image.fromarray(top).save(tmp_path / "rock" / "a" / "1.png")
+    (frame,) = Folder(tmp_path, taken=Camera(size=SIZE, vertical_flip=True))
+    assert frame.image[:, 0, 0].tolist() == [0, 250]
 
 
 # --- As recordings

@@ -80,6 +80,23 @@ def test_a_frame_has_its_own_time_where_their_rate_varies(tmp_path):
     assert [round(1000 * frame.time) for frame in frames] == times
 
 
+def test_a_film_that_knows_no_times_has_its_rates(film, monkeypatch):
+    real = sources.open_capture
+
+    class Mute:
+        def __init__(self, capture):
+            self._capture = capture
+
+        def __getattr__(self, name):
+            return getattr(self._capture, name)
+
+        def get(self, what):
+            return 0.0 if what == cv2.CAP_PROP_POS_MSEC else self._capture.get(what)
+
+    monkeypatch.setattr(sources, "open_capture", lambda *words: Mute(real(*words)))
+    assert [frame.time for frame in Video(film)] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
 def test_closing_a_video_ends_it(film):
     with Video(film) as video:
         frames = iter(video)

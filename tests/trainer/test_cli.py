@@ -12,6 +12,7 @@ import sys
 import time
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -28,6 +29,7 @@ from edge.frame import Frame, Source
 from edge.virtual import Virtual
 from trainer.cli import main
 from trainer.errors import DataError
+from trainer.taken import MIRROR, note
 
 
 @pytest.fixture(autouse=True)
@@ -520,6 +522,25 @@ def test_a_picture_that_cannot_be_read_is_one_line(model, data, tmp_path, how):
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_a_model_named_last_is_wrong_usage_that_says_the_order(command):
     assert "photo.jpg: the model comes first" in error(run(command, "photo.jpg", "m.onnx"), code=2)
+
+
+def test_predict_turns_a_picture_as_its_session_says(model, tmp_path, monkeypatch):
+    seen = SimpleNamespace(label="fist", confidence=1.0, novelty=0.0, probabilities=[0, 1, 0])
+    asked = []
+    monkeypatch.setattr("trainer.evaluate.predict", lambda *given: asked.append(given[2]) or seen)
+    for folder in ("plain", "mirrored/deep", "broken"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "1.png").touch()
+    note(MIRROR, tmp_path / "mirrored")
+    (tmp_path / "broken" / "handwave.json").write_text("{")
+    pictures = [tmp_path / folder / "1.png" for folder in ("broken", "plain", "mirrored/deep")]
+    done = run("predict", model, *pictures)
+    assert done.exit_code == 1, "one is damaged, the others have their turn"
+    assert [how.horizontal for how in asked] == [False, True]
+
+
+def test_only_a_model_that_follows_is_named_last(tmp_path):
+    assert "no such model" in error(run("predict", tmp_path / "photo.jpg", "other.jpg"))
 
 
 def test_predict_without_a_picture_is_wrong_usage(model):

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.taken import AUTOMATIC
 from trainer.dataset import Dataset, Picture, check_teachable, read_dataset, without_copies
 from trainer.errors import DataError
 from trainer.splits import split
+from trainer.taken import note
 
 
 def touch(root, *names):
@@ -55,8 +57,10 @@ def test_what_is_left_out_is_said_with_what_to_do(tmp_path):
     touch(
         tmp_path,
         *["rock/s/1.jpg", "rock/s/2.JFIF", "rock/s/3.heic", "rock/s/IMG 1.MOV", "rock/s/notes.txt"],
-        *["palm/1/1.jpg", "rock/s/Thumbs.db", "@eaDir/x.jpg", "photo.jpg"],
+        *["palm/1/1.jpg", "rock/s/Thumbs.db", "@eaDir/x.jpg", "photo.jpg", "._photo.jpg"],
+        *["rock/@eaDir/thumb.jpg", "rock/.ipynb_checkpoints/x.txt"],
     )
+    note(AUTOMATIC, tmp_path / "rock" / "s")
     dataset = read_dataset(tmp_path)
     assert dataset.counts() == {"palm": 1, "rock": 2}
     film = f"'{tmp_path / 'rock' / 's' / 'IMG 1.MOV'}'"
@@ -272,6 +276,11 @@ def test_a_divided_data_set_is_not_taught_as_if_its_parts_were_gestures(tmp_path
         read_dataset(tmp_path)
     touch(tmp_path, "rock/1.jpg")
     assert read_dataset(tmp_path).labels == ["rock", "test", "Train"]
+
+
+def test_one_label_may_be_called_test(tmp_path):
+    touch(tmp_path, "test/s/1.jpg")
+    assert read_dataset(tmp_path).labels == ["test"]
 
 
 def test_a_label_that_is_no_text_is_refused_before_any_work(tmp_path):

@@ -39,6 +39,7 @@ NAMES = {
     "player": lambda time, _: time.strftime("vlcsnap-%Y-%m-%d-%Hh%Mm%Ss123.png"),
     "film": lambda _, number: f"{number // 25:02d}.{number % 25 * 40:03d}.png",
     "copies": lambda _, number: f"photo ({number + 1}).jpg",
+    "plain": lambda _, number: f"{number}.jpg",
     "doubled": lambda _, number: f"photo ({number}).jpg" if number else "photo.jpg",
     "duplicated": lambda _, number: ["p.jpg", "p copy.jpg", f"p copy {number}.jpg"][min(number, 2)],
     "Photo Booth": photo_booth,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from trainer.dataset import Dataset, Picture
-from trainer.tell import LOOSE, say_end
+from trainer.tell import LOOSE, say_end, say_sessions
 
 
 def taught(
@@ -63,3 +63,12 @@ def test_folders_that_may_be_the_wrong_way_round_are_asked_about(case, asks, cap
     assert said.count("\n") == 1
     assert ("They go label/session, and here place2 and place5 are taught as" in said) == asks
     assert ("labels, palm and rock as their sessions" in said) == asks
+
+
+@pytest.mark.parametrize(("root", "more"), [("data", ""), ("my data", " --data 'my data'")])
+def test_the_recording_that_is_advised_goes_to_the_same_data(capsys, root, more):
+    pictures = [Picture(Path(root) / "fist" / "1.jpg", "fist", "a"),
+                Picture(Path(root) / "palm" / "1.jpg", "palm", "a"),
+                Picture(Path(root) / "palm" / "2.jpg", "palm", "b")]  # fmt: skip
+    say_sessions(Dataset(Path(root), pictures))
+    assert capsys.readouterr().err.endswith(f"trainer capture fist{more}\n")

@@ -109,6 +109,11 @@ class Staging:
         """The folder of each session so far, where it is until all are settled."""
         return list(self._kept)
 
+    def folder(self, label: str, session: str) -> Path | None:
+        """Return a session's folder, where it is until all are settled; None without a picture."""
+        folder = self._folders.get((label, session))
+        return folder if folder in self._kept else None
+
     def settle(self, *, default: str, wanted: str | None) -> list[str]:
         """Move everything into place.
 

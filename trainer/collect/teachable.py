@@ -21,9 +21,10 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from edge.card import BACKGROUND
+from edge.card import BACKGROUND, NOTE
 from edge.errors import PictureError
 from edge.pictures import SUFFIXES, natural_key, read_picture
+from edge.taken import MAX_BYTES, read_note
 from trainer.collect.archive import Archive, Entry
 from trainer.collect.label_lists import MOST_TEXT, parse_labels
 from trainer.collect.staging import Staging, fold, safe_name, tidy
@@ -32,7 +33,7 @@ from trainer.errors import DataError
 from trainer.taken import MIRROR, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 MOST_PICTURE = 32_000_000
@@ -40,7 +41,7 @@ MOST_PICTURE = 32_000_000
 MODELS = {".h5", ".keras", ".tflite", ".pb", ".bin", ".onnx"}
 PACKED = {".zip", ".tm", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
 LABELS = {"labels.txt", "metadata.json"}
-OURS = LABELS | {"manifest.json", "model.json"}
+OURS = LABELS | {"manifest.json", "model.json", NOTE}
 """Not pictures, and not worth a word."""
 MAGIC = {
     b"\xff\xd8\xff": ".jpg",
@@ -133,6 +134,7 @@ def import_archive(
                     progress(done, len(samples))
             if not staging.counts:
                 raise DataError(f"{archive}: none of its pictures can be read; {skipped[0]}")
+            _carry_notes(source, samples, names, staging)
             if flipped:
                 for folder in staging.folders:
                     note(MIRROR, folder)
@@ -399,6 +401,23 @@ def _copy(source: Archive, sample: _Sample, label: str, staging: Staging) -> Non
             read_picture(path)
         except PictureError as problem:
             raise PictureError(str(problem).removeprefix(f"{path}: ")) from None
+
+
+def _carry_notes(
+    source: Archive, samples: Sequence[_Sample], names: Mapping[str, str], staging: Staging
+) -> None:
+    """Bring over how sessions were taken, where the archive is of our own and says so.
+
+    Raises:
+        DataError: such a note is damaged.
+    """
+    noted = {entry.parts[:-1]: entry for entry in source.entries if entry.parts[-1] == NOTE}
+    for sample in samples:
+        entry = noted.get(sample.entry.parts[:-1])
+        folder = staging.folder(names[sample.label], sample.session)
+        if entry is not None and folder is not None and not (folder / NOTE).exists():
+            (folder / NOTE).write_bytes(source.read(entry, MAX_BYTES))
+            read_note(folder, error=DataError)
 
 
 def _background_notes(labels: Iterable[str]) -> list[str]:

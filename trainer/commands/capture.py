@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,7 @@ def capture(
     if inner := folders_in(source):
         say(
             f"note: the pictures of {names(inner)} become one session of '{label}'; if they are "
-            f"several gestures or sessions, one a time: --source {Path(source or '', inner[0])}"
+            f"several, one at a time: --source {shlex.quote(str(Path(source or '', inner[0])))}"
         )
     shots = record(camera, folder, number=number, countdown=countdown, keep=keeping)
     # Closed by hand, as what it leaves is counted below.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from edge.console import Command, complain
 from edge.errors import PictureError
 from trainer.commands.shared import check_order, json_option
 from trainer.errors import DataError
+
+if TYPE_CHECKING:
+    from edge.card import Camera
 
 
 @click.command("predict", cls=Command, epilog="Example: trainer predict model.onnx photo.jpg")
@@ -22,7 +26,7 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     """Say what each PICTURE shows."""
     check_order(model, pictures)
     from edge.classifier import Classifier
-    from edge.taken import AUTOMATIC, read_note, turn_to
+    from edge.taken import AUTOMATIC, turn_to
     from trainer.evaluate import predict as predict_file
 
     classifier = Classifier(model)
@@ -30,10 +34,10 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     unreadable = 0
     for picture in pictures:
         try:
-            noted = read_note(picture.parent, error=DataError) or AUTOMATIC
+            noted = _noted(picture) or AUTOMATIC
             how = turn_to(classifier.card.camera, noted)
             prediction = predict_file(classifier, picture, how)
-        except PictureError as problem:  # the others have their turn all the same
+        except (PictureError, DataError) as problem:  # the others have their turn all the same
             complain(problem)
             unreadable += 1
             continue
@@ -54,3 +58,12 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
     sys.exit(bool(unreadable))
+
+
+def _noted(picture: Path) -> Camera | None:
+    """Return how a picture's session was taken, by a note beside it or one folder above."""
+    from edge.taken import read_note
+
+    folders = picture.resolve().parents[:2]
+    notes = (read_note(folder, error=DataError) for folder in folders)
+    return next((note for note in notes if note is not None), None)

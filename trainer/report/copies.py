@@ -17,16 +17,16 @@ COPY = 0.95
 """Likeness of a copy. Measured: a picture saved again, smaller and at another quality, keeps 0.96
 to 1.00; the same gesture in another session has 0.3 to 0.7."""
 FEW = 0.01
-"""Share of all pictures below which copies are not worth a word, where there are over two."""
+"""Share of all pictures below which copies under the same label are not worth a word."""
 NONE = np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Copies:
-    """Pictures and their copies, `[n, 2]` each, the likest first; none where they are few."""
+    """Pictures and their copies, `[n, 2]` each, the likest first."""
 
     within: NDArray[np.int64] = field(default_factory=NONE.copy)
-    """Under the same label: each picture that has a copy, and that."""
+    """Under the same label: each picture that has a copy, and that; none where they are few."""
     across: NDArray[np.int64] = field(default_factory=NONE.copy)
     """Under two labels: each two once."""
 
@@ -35,9 +35,8 @@ def find_copies(evidence: Evidence, nearest: Nearest) -> Copies:
     """Return the pictures that come again in another session, or under another label."""
     pairs = np.concatenate([_beside(evidence, nearest), _elsewhere(evidence, nearest)])
     same = evidence.targets[pairs[:, 0]] == evidence.targets[pairs[:, 1]]
-    least = max(2, FEW * len(evidence.targets))
-    within, across = (some if len(some) >= least else NONE for some in (pairs[same], pairs[~same]))
-    once = list(dict.fromkeys((min(pair), max(pair)) for pair in across.tolist()))
+    within = pairs[same] if same.sum() >= max(2, FEW * len(evidence.targets)) else NONE
+    once = list(dict.fromkeys((min(pair), max(pair)) for pair in pairs[~same].tolist()))
     return Copies(within, np.array(once, np.int64).reshape(-1, 2))
 
 

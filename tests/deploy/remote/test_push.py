@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -230,6 +231,16 @@ def test_a_history_that_somebody_spoiled_is_no_obstacle(place, text):
     (place.releases.parent / "history").write_text(text, errors="surrogateescape")
     keep(place, "one")
     assert [row["release"] for row in remote.history(place)] == ["one"]
+
+
+def test_an_upload_leaves_the_release_on_trial_and_those_of_history(place, monkeypatch):
+    keep(place, "kept")
+    for release in ("trial", "failed"):
+        (place.releases / release).mkdir()
+    place.on_trial.write_text(f"RELEASE={place.releases}/trial\n")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(BUNDLE.tar())))
+    remote.upload(job(place, "new", before="kept", incoming=True))
+    assert {path.name for path in place.releases.iterdir()} == {"kept", "trial", ".incoming"}
 
 
 def test_a_full_disk_is_said_with_what_is_free(place):

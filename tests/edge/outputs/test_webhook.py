@@ -194,7 +194,7 @@ def test_a_refusal_is_one_line_and_not_tried_again(serve, wire, line, answer):
     server = serve(answer)
     wire(f'"{server.url}/secret/path"').apply(decision())
     assert line().startswith(f"webhook: {server.url}: answered {answer} ")
-    assert line().endswith("; gave up after 1 tries")
+    assert line().endswith("; gave up after 1 try")
     assert "secret" not in line(), "a URL may be a secret; the server's name is enough"
     assert len(server.got) == 1
 
@@ -221,7 +221,7 @@ def test_a_server_that_asks_for_a_day_of_peace_gets_what_is_left_of_ours(
     monkeypatch.setattr(webhook, "GIVE_UP", 0.1)
     server = serve((503, {"Retry-After": "86400"}))
     wire(f'"{server.url}/"').apply(decision())
-    assert "answered 503 Service Unavailable; gave up after 1 tries" in line()
+    assert "answered 503 Service Unavailable; gave up after 1 try" in line()
     assert len(server.got) == 1
 
 

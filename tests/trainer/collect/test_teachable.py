@@ -10,6 +10,7 @@ import unicodedata
 import zipfile
 import zlib
 
+import msgspec
 import numpy as np
 import PIL.Image
 import pytest
@@ -21,12 +22,14 @@ import trainer.collect.archive
 import trainer.collect.staging
 import trainer.collect.teachable
 from edge.pictures import read_picture
+from edge.taken import AUTOMATIC
 from trainer.cli import main
 from trainer.collect.label_lists import read_labels
 from trainer.collect.staging import fold, safe_name
 from trainer.collect.teachable import import_archive
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
+from trainer.taken import MIRROR
 
 MANIFEST = json.dumps(
     {
@@ -160,6 +163,24 @@ def test_where_nobody_said_whether_a_webcam_was_mirrored_that_is_noted(tmp_path,
 def test_pictures_of_another_make_are_not_said_to_be_mirrored(tmp_path, data):
     archive = pack(tmp_path / "x.zip", {"rock/0.jpg": PICTURE, "palm/0.jpg": PICTURE})
     assert import_archive(archive, data, flipped=None).notes == []
+
+
+def test_how_our_own_sessions_were_taken_comes_along(tmp_path, data):
+    notes = {"rock/monday/handwave.json": msgspec.json.encode(MIRROR)}
+    files = {
+        f"{label}/{day}/1.jpg": encoded(9) for label in ("rock", "palm") for day in ("monday",)
+    }
+    imported = import_archive(pack(tmp_path / "ours.zip", files | notes), data)
+    assert imported.skipped == []
+    found = {picture.label: picture.taken for picture in read_dataset(data).pictures}
+    assert found == {"rock": MIRROR, "palm": AUTOMATIC}
+
+
+def test_a_damaged_note_in_an_archive_leaves_nothing(tmp_path, data):
+    files = {"rock/a/1.jpg": PICTURE, "palm/a/1.jpg": PICTURE, "rock/a/handwave.json": b"{"}
+    with pytest.raises(DataError, match=r"handwave\.json: damaged"):
+        import_archive(pack(tmp_path / "ours.zip", files), data)
+    assert not list(data.rglob("*.jpg"))
 
 
 def test_a_note_that_cannot_be_written_leaves_nothing(tmp_path, data, home, monkeypatch):
