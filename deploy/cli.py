@@ -16,10 +16,15 @@ class _Deploy(Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a part; a window that is closed, or a kill, ends it as Ctrl-C does: tidily."""
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, signal.default_int_handler)
-        return super().invoke(ctx)
+        kinds = (signal.SIGTERM, signal.SIGHUP)
+        ours = [kind for kind in kinds if signal.getsignal(kind) == signal.SIG_DFL]
+        for kind in ours:
+            signal.signal(kind, signal.default_int_handler)
+        try:
+            return super().invoke(ctx)
+        finally:
+            for kind in ours:
+                signal.signal(kind, signal.SIG_DFL)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return a part by name."""

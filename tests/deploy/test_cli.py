@@ -1,5 +1,6 @@
 """The command line's own rules."""
 
+import signal
 import subprocess
 import sys
 
@@ -25,3 +26,17 @@ def test_it_runs_as_a_module(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("deploy: edge.toml: no such file")
+
+
+def test_a_window_that_is_closed_ends_it_as_ctrl_c_does(monkeypatch, tmp_path):
+    """Else the folder of its connection would stay behind."""
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGHUP)}
+    seen = {}
+
+    def look(*_, **__):
+        seen.update({kind: signal.getsignal(kind) for kind in before})
+
+    monkeypatch.setattr("deploy.commands.push.make_bundle", look)
+    CliRunner().invoke(main, ["push", "pi", "--config", str(tmp_path / "edge.toml")])
+    assert seen == dict.fromkeys(before, signal.default_int_handler)
+    assert {kind: signal.getsignal(kind) for kind in before} == before

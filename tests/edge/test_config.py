@@ -323,6 +323,8 @@ def test_a_line_that_is_no_toml_is_shown_with_what_it_may_want(write, text, line
         (r'model = "C:\Users\me"', r'(in quotes write / or \\ for \: "C:/pictures")'),
         (r'model = "C:\data\me"', r'(in quotes write / or \\ for \: "C:/pictures")'),
         ("[when.rock]\nled = 17 18", ": led = 17 18"),
+        ("[when.rock]\nled = 17 18 # gr\u00fcn", ": led = 17 18 # gr\u00fcn"),
+        ("\ufeffled = 17 18", ": led = 17 18"),
         ("[when.rock]\nled =\n", ": led ="),
         ("[when.rock\nled = 17", ": [when.rock"),
         ("[decide]\nenter = 0,6,7", ": enter = 0,6,7"),

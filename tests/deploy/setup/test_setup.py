@@ -27,7 +27,7 @@ from deploy.setup import HostSurvey, carry_out, handwave, keys
 from deploy.setup import files as setup_files
 from deploy.setup import remove as remove_plan
 from deploy.setup.needs import needs, required
-from deploy.setup.plan import Carried, Put, Run, Step, alone, missing_python, plan, run
+from deploy.setup.plan import REPAIR, Carried, Put, Run, Step, alone, missing_python, plan, run
 from deploy.setup.survey import Survey
 from deploy.target import Target
 from edge.config import read_config
@@ -278,6 +278,28 @@ def test_apt_goes_on_where_the_connection_is_lost(tmp_path):
     os.killpg(child.pid, signal.SIGHUP)
     child.wait(10)
     assert (tmp_path / "here").exists()
+
+
+def test_packages_half_installed_are_mended_once_whoever_has_the_lock_lets_go(tmp_path):
+    """And in English, with everybody's settings kept: nobody is there to be asked."""
+    programs = {
+        "dpkg": 'echo "$LC_ALL $*" >> said; [ $(wc -l < said) -gt 2 ] || '
+        '{ echo "dpkg frontend lock was locked by another process" >&2; exit 2; }',
+        "apt-get": 'echo "$LC_ALL apt-get $*" >> said; exit 100',
+        "sleep": "exit 0",
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(
+        ["sh", "-c", alone(REPAIR).command], check=True, cwd=tmp_path,
+        env={**os.environ, "PATH": path, "LC_ALL": "de_DE"},
+    )  # fmt: skip
+    *tries, apt = (tmp_path / "said").read_text().splitlines()
+    assert tries == ["C --force-confdef --force-confold --configure -a"] * 3
+    assert apt.startswith("C apt-get ")
+    assert "--fix-broken" in apt
 
 
 def test_what_apt_says_and_how_it_ends_is_passed_on():

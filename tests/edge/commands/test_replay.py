@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 
@@ -152,9 +153,10 @@ def test_for_people_there_is_a_table_and_what_went_wrong(taught, clips):
 
 def test_for_people_each_miss_and_each_false_trigger_has_its_time(taught, film, tmp_path):
     path = tmp_path / "truth.csv"
-    path.write_text("start,end,label\n1.25,2.5,palm\n2.5,2.75,palm\n9,9.5,palm\n")
+    path.write_text("start,end,label\n1.25,2.5,palm\n2.5,2.75,palm\n2.8,3.1,palm\n9,9.5,palm\n")
     done = invoke(taught.path, film, "--truth", path)
     assert "      1.25 s  palm missed, shown for 1.25 s  (10.png)\n" in done.stdout
+    assert re.search(r"\n +2\.80 s  palm missed, .*  \(23\.png\)\n", done.stdout), "the next frame"
     assert "s  rock false, decided for 1." in done.stdout
     assert "1 line of the truth left out: no frame is there" in done.stderr
 

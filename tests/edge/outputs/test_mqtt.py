@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -701,3 +702,20 @@ def test_without_a_new_enough_library_the_way_to_get_it(wire, monkeypatch):
     monkeypatch.setitem(sys.modules, "paho.mqtt.enums", None)  # as with 1.6
     with pytest.raises(OutputError, match=r"pip install 'paho-mqtt>=2'"):
         wire(settings(1))
+
+
+@pytest.mark.parametrize(("late", "says"), [
+    (True, "mqtt: cannot reach nowhere:1 (why); trying again for ever; 1 message not sent"),
+    (False, "mqtt: no answer from nowhere:1 yet; 1 message not sent"),
+])  # fmt: skip
+def test_what_was_not_sent_is_said_at_the_end_whenever_that_is_known(caplog, late, says):
+    """Looking up a name may fail when the device is about to stop, or has not failed by then."""
+    quiet = types.SimpleNamespace(loop_start=lambda: None, disconnect=lambda: None)
+    post = mqtt_post.Post(lambda: quiet, "nowhere:1", "pi")
+    post.change(mqtt_post.Message("a", "b"))
+    if late:
+        post._closing = True
+        post._say("cannot reach nowhere:1 (why); trying again for ever")
+        post._closing = False
+    post.close(timeout=0.05)
+    assert caplog.messages == [says]

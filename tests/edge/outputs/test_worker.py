@@ -43,11 +43,12 @@ def test_the_oldest_makes_way_when_too_many_wait():
     worker.close()
 
 
-def test_closing_does_not_wait_for_a_job_that_hangs():
+def test_closing_does_not_wait_for_a_job_that_hangs(caplog):
     begun, gate = threading.Event(), threading.Event()
     worker = Worker("post")
     worker.do(lambda: (begun.set(), gate.wait(60)))
     assert begun.wait(10)
     worker.close(timeout=0.05)
     assert worker.stopping.is_set()
+    assert caplog.messages == ["post: was not done yet when it had to stop"]
     gate.set()
