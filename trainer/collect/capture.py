@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 
 from edge.card import BACKGROUND
+from edge.config import KINDS
 from edge.errors import SourceError
 from edge.files import is_folder
 from edge.pictures import find_pictures
@@ -132,7 +133,7 @@ def open_for_capture(
 
 def folders_in(name: str | None) -> list[str]:
     """Return the folders of a folder to record from, if it has several with pictures in them."""
-    if name is None or not is_folder(name):
+    if name is None or name.partition(":")[0] in KINDS or not is_folder(name):
         return []
     found = {path.relative_to(name).parts for path in find_pictures(Path(name))}
     inner = sorted({parts[0] for parts in found if len(parts) > 1})
