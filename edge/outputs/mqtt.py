@@ -232,7 +232,8 @@ def _open_post(settings: Broker, folder: Path) -> Post:
         from paho.mqtt.enums import CallbackAPIVersion  # not in 1.x, which Bookworm's apt has
     except ImportError:
         raise OutputError(
-            "[mqtt] needs paho-mqtt 2; in edge's venv: pip install 'paho-mqtt>=2'"
+            "[mqtt] needs paho-mqtt 2: deploy setup brings it; or in edge's venv: "
+            "pip install 'paho-mqtt>=2'"
         ) from None
     name = settings.device_name()
     password = _password(settings.password_file, folder)

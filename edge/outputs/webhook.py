@@ -67,7 +67,8 @@ class Webhook(Kind, frozen=True):
             import urllib3  # noqa: F401  (when used; here to say at once that it is not there)
         except ImportError:
             raise OutputError(
-                "webhook needs urllib3; in edge's venv: pip install urllib3"
+                "webhook needs urllib3: deploy setup brings it; or in edge's venv: pip install "
+                "urllib3"
             ) from None
         headers = {"User-Agent": "handwave", "Connection": "close", **self.headers}
         if self.secret_file is not None:
