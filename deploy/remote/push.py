@@ -390,7 +390,7 @@ def check(job: Job) -> None:
     """Let the bundle's own `edge check` prove it here, as the service's user and in its limits."""
     _name(Path(job.place.trial) / "check.env", job.folder)
     why = _systemctl("start", job.place.check_unit, CHECK_SECONDS)
-    said = _own_words(job.place.check_unit, tries=20 if why else 3)
+    said = _own_words(job.place.check_unit, tries=20 if why else 2)
     if why:
         raise RemoteError(f"edge check: {(said or [why])[-1].removeprefix('edge: ')}")
     for line in said:
@@ -508,11 +508,12 @@ def _own_words(unit: str, tries: int) -> list[str]:
     """
     show = ["systemctl", "show", "--property=InvocationID", "--value", unit]
     invocation = (_output(show) or "").strip()
-    for _ in range(tries):
+    for number in range(tries):
+        if number:
+            time.sleep(0.05)
         lines = _journal(f"_SYSTEMD_INVOCATION_ID={invocation}")
         if lines:
             return lines
-        time.sleep(0.05)
     return []
 
 

@@ -76,7 +76,7 @@ def start(unit):
     with (STATE / f"{unit}.journal").open("wb") as journal:
         done = subprocess.run(
             command, env=os.environ | env, cwd="/", stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=journal, check=False, timeout=seconds,
+            stdout=journal, stderr=journal, check=False, timeout=seconds,
         )  # fmt: skip
     if done.returncode:
         print(f"Job for {unit} failed because the control process exited.", file=sys.stderr)
