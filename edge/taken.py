@@ -47,6 +47,20 @@ def read_note(folder: Path, *, error: type[HandwaveError]) -> Camera | None:
     if not path.is_file():
         return None
     content = read_bounded(path, MAX_BYTES, what="note", missing="it is gone", error=error)
+    return parse_note(content, str(path), error=error)
+
+
+def parse_note(content: bytes, where: str, *, error: type[HandwaveError]) -> Camera:
+    """Return what a note says, but for the size.
+
+    Args:
+        content: JSON.
+        where: it stands, for the error's words.
+        error: what to raise.
+
+    Raises:
+        HandwaveError: of the kind `error`: it is damaged.
+    """
     try:
         camera = msgspec.json.decode(content, type=Camera)
         fault = camera.fault
@@ -54,7 +68,7 @@ def read_note(folder: Path, *, error: type[HandwaveError]) -> Camera | None:
         fault = str(problem)
     if fault:
         raise error(
-            f"{path}: damaged: {fault}; remove it, and these pictures count as taken with "
+            f"{where}: damaged: {fault}; remove it, and these pictures count as taken with "
             "everything automatic"
         )
     balance = None if camera.white_balance == "auto" else camera.white_balance

@@ -56,8 +56,8 @@ def _programs(config: Config) -> Iterator[str]:
     """Yield what would start a program that is not here."""
     from edge.outputs.sound import PACKAGES  # `edge run`, too, loads this file
 
-    wanted = {(name, one): label for label, name, out in config.outputs() for one in out.programs()}
-    for name, program in wanted:
+    wanted = ((name, one) for _, name, output in config.outputs() for one in output.programs())
+    for name, program in dict.fromkeys(wanted):
         if shutil.which(program) is None:
             hint = f" (sudo apt install {PACKAGES[program]})" if program in PACKAGES else ""
             yield f"{name} needs the program '{program}', which is not here{hint}: it does nothing"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from edge.card import BACKGROUND, NOTE
 from edge.errors import PictureError
 from edge.pictures import SUFFIXES, natural_key, read_picture
-from edge.taken import MAX_BYTES, read_note
+from edge.taken import MAX_BYTES, parse_note
 from trainer.collect.archive import Archive, Entry
 from trainer.collect.label_lists import MOST_TEXT, parse_labels
 from trainer.collect.staging import Staging, fold, safe_name, tidy
@@ -416,8 +416,8 @@ def _carry_notes(
         entry = noted.get(sample.entry.parts[:-1])
         folder = staging.folder(names[sample.label], sample.session)
         if entry is not None and folder is not None and not (folder / NOTE).exists():
-            (folder / NOTE).write_bytes(source.read(entry, MAX_BYTES))
-            read_note(folder, error=DataError)
+            where = f"{source.path}: {entry.name}"
+            note(parse_note(source.read(entry, MAX_BYTES), where, error=DataError), folder)
 
 
 def _background_notes(labels: Iterable[str]) -> list[str]:
