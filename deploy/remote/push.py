@@ -389,8 +389,9 @@ def verified(job: Job) -> None:
 def check(job: Job) -> None:
     """Let the bundle's own `edge check` prove it here, as the service's user and in its limits."""
     _name(Path(job.place.trial) / "check.env", job.folder)
+    begun = f"--since=@{time.time():.6f}"
     why = _systemctl("start", job.place.check_unit, CHECK_SECONDS)
-    said = _own_words(job.place.check_unit, tries=20 if why else 2)
+    said = _journal(f"_SYSTEMD_UNIT={job.place.check_unit}", begun, tries=20 if why else 2)
     if why:
         raise RemoteError(f"edge check: {(said or [why])[-1].removeprefix('edge: ')}")
     for line in said:
@@ -427,7 +428,7 @@ def restart(job: Job) -> None:
     _name(job.place.on_trial, job.place.releases / job.release)
     why = _systemctl("restart", job.place.unit, RESTART_SECONDS)
     if why:
-        said = _own_words(job.place.unit, tries=20)
+        said = _journal(f"_SYSTEMD_INVOCATION_ID={_invocation(job.place.unit)}", tries=20)
         for line in said:
             emit(journal=line)
         ours = [line for line in said if re.match("edge: (?!watching |ended)", line)]
@@ -501,30 +502,28 @@ def _systemctl(verb: str, unit: str, seconds: int) -> str:
     return (reasons or complaints or [f"exit code {done.returncode}"])[-1].rstrip(".")
 
 
-def _own_words(unit: str, tries: int) -> list[str]:
-    """Return what a unit's process said when it last ran, without what systemd says about it.
+def _invocation(unit: str) -> str:
+    """Return what systemd calls the unit's last run."""
+    show = ["systemctl", "show", "--property=InvocationID", "--value", unit]
+    return (_output(show) or "").strip()
+
+
+def _journal(*which: str, tries: int) -> list[str]:
+    """Return the last lines that some processes wrote; none where we may not read the journal.
 
     The journal is a moment behind: it is looked into so often, a twentieth of a second apart.
     """
-    show = ["systemctl", "show", "--property=InvocationID", "--value", unit]
-    invocation = (_output(show) or "").strip()
+    command = ["journalctl", *which, f"--lines={JOURNAL_LINES}", "--no-pager", "--output=cat"]
     for number in range(tries):
         if number:
             time.sleep(0.05)
-        lines = _journal(f"_SYSTEMD_INVOCATION_ID={invocation}")
-        if lines:
+        try:
+            told = _output([*command, "--quiet"]) or ""
+        except (OSError, subprocess.TimeoutExpired):
+            break
+        if lines := [line for line in told.splitlines() if line.strip()]:
             return lines
     return []
-
-
-def _journal(what: str) -> list[str]:
-    """Return the last lines of the journal about something; none where we may not read it."""
-    command = ["journalctl", what, f"--lines={JOURNAL_LINES}", "--no-pager", "--output=cat"]
-    try:
-        told = _output([*command, "--quiet"]) or ""
-        return [line for line in told.splitlines() if line.strip()]
-    except (OSError, subprocess.TimeoutExpired):
-        return []
 
 
 WORK: dict[str, Callable[[Job], None]] = {

@@ -133,12 +133,13 @@ def journalctl():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="?")
     parser.add_argument("--unit")
+    parser.add_argument("--since")
     parser.add_argument("--lines", type=int, required=True)
     parser.add_argument("--no-pager", action="store_true", required=True)
     parser.add_argument("--output", choices=["cat"], required=True)
     parser.add_argument("--quiet", action="store_true", required=True)
     asked = parser.parse_args()
-    unit = asked.unit or asked.what.removeprefix("_SYSTEMD_INVOCATION_ID=")
+    unit = asked.unit or asked.what.partition("=")[2]  # a `start` keeps its own words only
     lines = (STATE / f"{unit}.journal").read_text().splitlines()
     print("\n".join(lines[-asked.lines :]))
     return 0

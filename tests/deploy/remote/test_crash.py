@@ -109,7 +109,7 @@ def machine(tmp_path, monkeypatch):
     (machine.folder / "trial").mkdir(parents=True)
     (machine.folder / "root").mkdir()
     monkeypatch.setattr(remote, "_systemctl", machine.systemctl)
-    monkeypatch.setattr(remote, "_journal", lambda _what: [])
+    monkeypatch.setattr(remote, "_journal", lambda *_which, tries: [])
     monkeypatch.setattr(remote, "emit", lambda **_event: None)
     monkeypatch.setattr(os, "sync", lambda: None)
     send(machine, monkeypatch, OLD)
