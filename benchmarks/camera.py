@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge.camera import from_nv12
-from edge.turning import Turn, turn
+from edge.sources.camera import from_nv12
+from edge.sources.turning import Turn, turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

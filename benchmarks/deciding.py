@@ -48,8 +48,8 @@ from threadpoolctl import threadpool_limits
 from edge.card import BACKGROUND, Thresholds
 from edge.classifier import Prediction
 from edge.decider import Decider, Decision
-from edge.events import Events, at_most
 from edge.pictures import read_picture
+from edge.replay.events import Events, at_most
 from trainer.cache import FeatureCache, cache_folder, digest
 from trainer.dataset import Dataset, Picture, read_dataset
 from trainer.features import Features, make_features

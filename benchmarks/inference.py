@@ -33,7 +33,7 @@ from onnx import TensorProto, helper
 from usual_recipe import mobilenet_v2
 
 from edge.classifier import open_session
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, Features, make_features
 from trainer.features.geometry import read_network

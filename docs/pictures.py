@@ -17,7 +17,7 @@ import PIL.Image
 from rich.console import Console
 from rich.text import Text
 
-from edge.virtual import LABELS, Scene, draw
+from edge.sources.virtual import LABELS, Scene, draw
 from trainer.demo import run_demo
 
 HERE = Path(__file__).resolve().parent

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.camera import Camera
     from edge.card import BACKGROUND, Card
     from edge.classifier import Classifier, Prediction
     from edge.config import Config, read_config
@@ -25,10 +24,11 @@ if TYPE_CHECKING:
     from edge.frame import Frame, Source
     from edge.loop import watch
     from edge.outputs import Outputs
-    from edge.recordings import Folder
-    from edge.sources import Video, open_source
-    from edge.virtual import Virtual
-    from edge.webcam import Webcam
+    from edge.sources.camera import Camera
+    from edge.sources.opening import Video, open_source
+    from edge.sources.recordings import Folder
+    from edge.sources.virtual import Virtual
+    from edge.sources.webcam import Webcam
 
 __all__ = [
     "BACKGROUND",
@@ -60,7 +60,7 @@ __all__ = [
 # What is offered, by the module it is in: loaded when asked for. Without NumPy, `edge off` and
 # `deploy` start in half the time, and drawing hands alone is 4 MB.
 _PLACES = {
-    "camera": ("Camera",),
+    "sources.camera": ("Camera",),
     "card": ("BACKGROUND", "Card"),
     "classifier": ("Classifier", "Prediction"),
     "config": ("Config", "read_config"),
@@ -71,10 +71,10 @@ _PLACES = {
     "frame": ("Frame", "Source"),
     "loop": ("watch",),
     "outputs": ("Outputs",),
-    "recordings": ("Folder",),
-    "sources": ("Video", "open_source"),
-    "virtual": ("Virtual",),
-    "webcam": ("Webcam",),
+    "sources.recordings": ("Folder",),
+    "sources.opening": ("Video", "open_source"),
+    "sources.virtual": ("Virtual",),
+    "sources.webcam": ("Webcam",),
 }  # fmt: skip
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -13,7 +13,7 @@ from edge.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge.wiring import Wiring
+    from edge.outputs.wiring import Wiring
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import msgspec
 from edge.button import ButtonSettings
 from edge.card import BACKGROUND, WHITE_BALANCES, Camera, no_such_class
 from edge.errors import ConfigError, did_you_mean
-from edge.header import check_pins
+from edge.outputs.header import check_pins
 from edge.outputs.kind import Kind, Section, find_kind, kind_names
 from edge.toml import convert, load
 

@@ -14,9 +14,9 @@ from edge.errors import HandwaveError, SourceError
 from edge.frame import Frame, Source
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
+from edge.outputs.wiring import Wiring
 from edge.service import Herald, on_hangup
 from edge.status import Status, runtime_file
-from edge.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.loop import Step
+    from edge.outputs.wiring import Wiring
     from edge.page import Page
-    from edge.wiring import Wiring
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from edge.frame import Source
 from edge.outputs import Outputs
 from edge.service import stop_if_asked, until_stopped
 from edge.sight import Sight
-from edge.sources import open_source
+from edge.sources.opening import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping

@@ -14,10 +14,10 @@ from PIL import Image
 
 import deploy.cli
 import edge.cli
-import edge.sources
+import edge.sources.opening
 import trainer.cli
 from edge.config import read_config
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.dataset import read_dataset
 from trainer.export import export
 from trainer.features import make_features
@@ -118,7 +118,7 @@ def test_the_readme_quotes_the_example(tmp_path):
 def test_the_led_of_the_example_lights_and_goes_off_again(rocks, monkeypatch):
     code = (ROOT / "examples" / "light_led.py").read_text()
     monkeypatch.chdir(rocks)
-    monkeypatch.setattr(edge.sources, "default_source", lambda: "stream")
+    monkeypatch.setattr(edge.sources.opening, "default_source", lambda: "stream")
     monkeypatch.setattr(gpiozero.Device, "pin_factory", MockFactory())
     pin = gpiozero.Device.pin_factory.pin(17)
     exec(compile(code, "light_led.py", "exec"), {})

@@ -19,8 +19,8 @@ WHEN_USED = {
 }  # fmt: skip
 """What `edge` may import of others' packages, but only inside functions."""
 HARDWARE = {
-    "picamera2": "edge/camera.py",
-    "libcamera": "edge/camera.py",
+    "picamera2": "edge/sources/camera.py",
+    "libcamera": "edge/sources/camera.py",
     "gpiozero": "edge/outputs/gpio.py",
 }
 
@@ -164,7 +164,8 @@ def test_running_loads_nothing_that_only_other_commands_and_sources_need():
         "import sys, edge.cli\n"
         "try: edge.cli.main(['run', '--config', 'none.toml'])\n"
         "except SystemExit as end: assert end.code == 1\n"
-        "rare = {'edge.virtual', 'edge.camera', 'edge.commands.doctor', 'edge.played', 'hashlib'}\n"
+        "rare = {'edge.sources.virtual', 'edge.sources.camera', 'edge.commands.doctor',"
+        " 'edge.replay.played', 'hashlib'}\n"
         "assert not rare & set(sys.modules), rare & set(sys.modules)\n"
         "from edge import Camera, Virtual\n"
     )

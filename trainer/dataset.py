@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND, NOTE
 from edge.pictures import SUFFIXES, ends, find_pictures, natural_key
-from edge.taken import AUTOMATIC
+from edge.sources.taken import AUTOMATIC
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
 from trainer.taken import how_taken, most_usual

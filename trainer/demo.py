@@ -19,7 +19,7 @@ from rich.text import Text
 
 from edge.card import BACKGROUND
 from edge.errors import HandwaveError
-from edge.virtual import LABELS, Scene, draw
+from edge.sources.virtual import LABELS, Scene, draw
 from trainer.dataset import Dataset, check_teachable, read_dataset, without_copies
 from trainer.demo_show import Show
 from trainer.errors import DataError

@@ -10,7 +10,7 @@ import numpy as np
 from rich.live import Live
 from rich.text import Text
 
-from edge.events import Events
+from edge.replay.events import Events
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from edge.taken import turn_to
-from edge.turning import turn
+from edge.sources.taken import turn_to
+from edge.sources.turning import turn
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
 from trainer.dataset import content_of, keeps_points
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edge.turning import Turn
+    from edge.sources.turning import Turn
     from trainer.dataset import Dataset, Picture
     from trainer.features import Features
 

@@ -12,8 +12,8 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
 from edge.pictures import read_picture
-from edge.taken import turn_to
-from edge.turning import Turn, turn
+from edge.sources.taken import turn_to
+from edge.sources.turning import Turn, turn
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
 

@@ -21,7 +21,7 @@ from edge.classifier import Classifier, open_session
 from edge.errors import PictureError
 from edge.pictures import read_picture
 from edge.seal import seal
-from edge.virtual import LABELS, Scene, draw
+from edge.sources.virtual import LABELS, Scene, draw
 from trainer.calibrate import NOTHING
 from trainer.dataset import keeps_points
 from trainer.errors import ExportError

@@ -13,7 +13,7 @@ import msgspec
 
 from edge.card import NOTE, Camera
 from edge.frame import SIZE
-from edge.taken import AUTOMATIC, read_note
+from edge.sources.taken import AUTOMATIC, read_note
 from trainer.errors import DataError
 from trainer.files import write_whole
 

@@ -12,8 +12,8 @@ from edge.commands.options import config_option, pins_option
 from edge.config import read_config, read_outputs_anyway
 from edge.console import Command, complain
 from edge.errors import HandwaveError, OutputError
-from edge.header import HEADER_PINS
 from edge.outputs.gpio import all_off
+from edge.outputs.header import HEADER_PINS
 
 if TYPE_CHECKING:
     from edge.outputs.gpio import PinKind

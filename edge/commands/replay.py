@@ -1,7 +1,7 @@
 """`edge replay`: a recording through the live loop, faster than real time, and what came of it.
 
 The frames go through `edge.loop.steps` as a camera's do, with the recording's own clock and no
-outputs; what came of them `edge.played` counts.
+outputs; what came of them `edge.replay.played` counts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from edge.classifier import Classifier
 from edge.config import Decide, read_config
 from edge.console import Command
 from edge.errors import SourceError, did_you_mean, printable
-from edge.events import SOON, Events, Verdict, at_most
 from edge.files import is_file, is_folder
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
-from edge.played import Decided, Replay
-from edge.recordings import RATE, Recordings
+from edge.replay.events import SOON, Events, Verdict, at_most
+from edge.replay.played import Decided, Replay
+from edge.replay.truth import Truth, read_truth
 from edge.service import until_stopped
-from edge.sources import Video
-from edge.truth import Truth, read_truth
+from edge.sources.opening import Video
+from edge.sources.recordings import RATE, Recordings
 from edge.words import count
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from edge.config import read_config
 from edge.console import Command
 from edge.device import Device, Project
 from edge.service import until_stopped
-from edge.sources import default_source, open_source
+from edge.sources.opening import default_source, open_source
 from edge.startup import preload, settle
 from edge.status import runtime_file
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from edge.frame import Source
     from edge.loop import Step
     from edge.outputs.gpio import PinKind
+    from edge.outputs.wiring import Wiring
     from edge.page import Page
-    from edge.wiring import Wiring
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ def _slow(config: Config, source: str) -> Iterator[Callable[[], object]]:
     if config.outputs():
         yield partial(import_module, "gpiozero")
     if source == "pi":
-        from edge.camera import load_picamera2  # only on a Pi
+        from edge.sources.camera import load_picamera2  # only on a Pi
 
         yield load_picamera2
 

@@ -16,10 +16,10 @@ from edge.config import Config, read_config
 from edge.console import Command, complain
 from edge.decider import Decision
 from edge.errors import ConfigError, HandwaveError, OutputError, did_you_mean
-from edge.header import describe, draw
 from edge.outputs.apply import Outputs
+from edge.outputs.header import describe, draw
+from edge.outputs.wiring import Wiring
 from edge.service import until_stopped
-from edge.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

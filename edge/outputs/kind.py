@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.outputs.apply import Observer, Output
-    from edge.wiring import Wiring
+    from edge.outputs.wiring import Wiring
 
 ENTRY_POINTS = "handwave.outputs"
 """Where other packages name their kinds: `[project.entry-points."handwave.outputs"]`."""

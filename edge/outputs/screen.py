@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import threading
 
     from edge.outputs.apply import Output
-    from edge.wiring import Wiring
+    from edge.outputs.wiring import Wiring
 
 HEADS = {
     ".png": (b"\x89PNG\r\n\x1a\n",),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from edge.decider import Decision
     from edge.outputs.apply import Output
-    from edge.wiring import Wiring
+    from edge.outputs.wiring import Wiring
 
 PLAYERS = {".wav": "aplay", ".mp3": "mpg123"}
 """What plays a file, by its ending."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from edge.decider import Decision
     from edge.outputs.apply import Output
-    from edge.wiring import Wiring
+    from edge.outputs.wiring import Wiring
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from edge.outputs import Kind
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edge.wiring import Wiring
+    from edge.outputs.wiring import Wiring
 
 
 class Udp(Kind, frozen=True):

@@ -11,7 +11,7 @@ import pytest
 from edge.button import ButtonSettings, open_button, power_off
 from edge.config import read_config
 from edge.errors import ConfigError, OutputError
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 
 
 @pytest.fixture

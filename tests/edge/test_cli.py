@@ -21,7 +21,7 @@ import edge.commands.check
 import edge.commands.run
 import edge.loop
 from edge.cli import main
-from edge.virtual import Virtual
+from edge.sources.virtual import Virtual
 
 RUN = ["run", "--pins", "mock"]
 
@@ -439,7 +439,7 @@ def test_the_libraries_of_outputs_and_camera_load_meanwhile(
 ):
     begun = set()
     monkeypatch.setattr(edge.commands.run, "import_module", begun.add)
-    monkeypatch.setattr("edge.camera.load_picamera2", lambda: begun.add("picamera2"))
+    monkeypatch.setattr("edge.sources.camera.load_picamera2", lambda: begun.add("picamera2"))
     monkeypatch.setattr(edge.commands.run, "preload", lambda *loads: [load() for load in loads])
     monkeypatch.setattr(edge.commands.run, "open_source", lambda *_, **__: Virtual())
     if not wired:

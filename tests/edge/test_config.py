@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge import config
 from edge.config import FORMS, read_config
 from edge.errors import ConfigError
-from edge.header import HEADER_PINS, PHYSICAL_TO_BCM
+from edge.outputs.header import HEADER_PINS, PHYSICAL_TO_BCM
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from edge.errors import ConfigError
 from edge.frame import Frame
 from edge.loop import Step
 from edge.page import Page, server
-from edge.sources import open_source
+from edge.sources.opening import open_source
 from edge.status import Status
 from edge.unsure import APART, LASTS, Lot, Unsure
 

@@ -25,7 +25,7 @@ from edge.config import read_config
 from edge.errors import HandwaveError
 from edge.frame import Frame
 from edge.pictures import read_picture, taken_at
-from edge.sources import Folder, Video
+from edge.sources.opening import Folder, Video
 
 MEMORY = 700_000_000
 """Bytes that a process may grow by, whatever it is given."""

@@ -25,7 +25,7 @@ from pathlib import Path
 import media
 from doors import DOORS, make
 
-from edge.virtual import LABELS, Scene, draw
+from edge.sources.virtual import LABELS, Scene, draw
 from trainer.dataset import read_dataset
 from trainer.export import export
 from trainer.features import make_features

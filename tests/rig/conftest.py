@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.dataset import read_dataset
 from trainer.export import export
 from trainer.features import make_features

@@ -9,7 +9,7 @@ import pytest
 
 import trainer.learn
 import trainer.recipe
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.cache import cache_folder
 from trainer.dataset import read_dataset
 from trainer.export import export

@@ -26,7 +26,7 @@ import trainer.recipe
 import trainer.training
 from edge.classifier import Classifier
 from edge.frame import Frame, Source
-from edge.virtual import Virtual
+from edge.sources.virtual import Virtual
 from trainer.cli import main
 from trainer.errors import DataError
 from trainer.taken import MIRROR, note
@@ -634,7 +634,7 @@ def test_light_set_for_a_recording_ends_in_the_models_card(tmp_path, monkeypatch
             image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
             yield from (Frame(image, number / 8) for number in range(12))
 
-    monkeypatch.setattr("edge.sources.Webcam", Webcam)
+    monkeypatch.setattr("edge.sources.opening.Webcam", Webcam)
     for label in ("palm", "rock"):
         light = ["--white-balance", "daylight", "--exposure", 0.01, "--flip"]
         arguments = [label, "--source", "webcam:0", *light, "--countdown", 0, "-n", 8]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.taken import AUTOMATIC
+from edge.sources.taken import AUTOMATIC
 from trainer.dataset import Dataset, Picture, check_teachable, read_dataset, without_copies
 from trainer.errors import DataError
 from trainer.splits import split

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from edge.classifier import Classifier, Prediction
 from edge.errors import PictureError
-from edge.taken import AUTOMATIC
+from edge.sources.taken import AUTOMATIC
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
 from trainer.evaluate import Evaluation, evaluate, is_accepted, predict

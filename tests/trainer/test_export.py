@@ -17,7 +17,7 @@ from edge.card import Thresholds
 from edge.classifier import Classifier
 from edge.errors import HandwaveError, ModelError
 from edge.pictures import read_picture
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.calibrate import Strangeness
 from trainer.dataset import read_dataset
 from trainer.errors import ExportError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge.card import NOTE, Camera
-from edge.taken import AUTOMATIC, read_note
+from edge.sources.taken import AUTOMATIC, read_note
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
 from trainer.taken import how_taken, most_usual, note

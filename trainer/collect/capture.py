@@ -19,8 +19,8 @@ from edge.config import KINDS
 from edge.errors import SourceError
 from edge.files import is_folder
 from edge.pictures import find_pictures
-from edge.sources import default_source, open_source
-from edge.taken import AUTOMATIC
+from edge.sources.opening import default_source, open_source
+from edge.sources.taken import AUTOMATIC
 from trainer.dataset import POINTS
 from trainer.errors import DataError
 from trainer.taken import note
@@ -117,7 +117,7 @@ def open_for_capture(
     if taken.is_set:
         return _set_camera(name, kind, taken)
     if kind == "virtual" and (seed.isdecimal() or not seed):
-        from edge.virtual import LABELS, Virtual
+        from edge.sources.virtual import LABELS, Virtual
 
         if label not in LABELS:
             raise SourceError(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from edge.card import BACKGROUND, NOTE
 from edge.errors import PictureError
 from edge.pictures import SUFFIXES, natural_key, read_picture
-from edge.taken import MAX_BYTES, parse_note
+from edge.sources.taken import MAX_BYTES, parse_note
 from trainer.collect.archive import Archive, Entry
 from trainer.collect.label_lists import MOST_TEXT, parse_labels
 from trainer.collect.staging import Staging, fold, safe_name, tidy

@@ -66,7 +66,7 @@ def capture(
     Move your hand about a little while it runs: nearer, farther, turned. Ctrl-C ends it and keeps
     what there is. Record each gesture at least twice, at different times or places.
     """
-    from edge.taken import AUTOMATIC
+    from edge.sources.taken import AUTOMATIC
     from trainer.collect.capture import capture as record
     from trainer.collect.capture import (
         folders_in,

@@ -26,7 +26,7 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     """Say what each PICTURE shows."""
     check_order(model, pictures)
     from edge.classifier import Classifier
-    from edge.taken import AUTOMATIC, turn_to
+    from edge.sources.taken import AUTOMATIC, turn_to
     from trainer.evaluate import predict as predict_file
 
     classifier = Classifier(model)
@@ -62,7 +62,7 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
 
 def _noted(picture: Path) -> Camera | None:
     """Return how a picture's session was taken, by a note beside it or one folder above."""
-    from edge.taken import read_note
+    from edge.sources.taken import read_note
 
     folders = picture.resolve().parents[:2]
     notes = (read_note(folder, error=DataError) for folder in folders)

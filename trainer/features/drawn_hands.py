@@ -1,9 +1,10 @@
 """Pictures to learn `edges` from: drawn hands in any pose, and what is true of each.
 
-Wilder than what `edge.virtual` films: fingers bend one by one, hands turn and shrink, and what is
-behind them is noise, stripes, bars and shapes, some of them as round and as brown as a hand. Of
-synthetic pictures the more varied teach more, whether or not they look real: Tobin et al., "Domain
-randomization for transferring deep neural networks from simulation to the real world", IROS 2017.
+Wilder than what `edge.sources.virtual` films: fingers bend one by one, hands turn and shrink, and
+what is behind them is noise, stripes, bars and shapes, some of them as round and as brown as a
+hand. Of synthetic pictures the more varied teach more, whether or not they look real: Tobin et al.,
+"Domain randomization for transferring deep neural networks from simulation to the real world", IROS
+2017.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from edge.virtual.gestures import SHAPES
-from edge.virtual.hands import Pose, View, bend
-from edge.virtual.scenes import SKIN, Scene
-from edge.virtual.shading import render
+from edge.sources.virtual.gestures import SHAPES
+from edge.sources.virtual.hands import Pose, View, bend
+from edge.sources.virtual.scenes import SKIN, Scene
+from edge.sources.virtual.shading import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 It looks over the picture in three steps, each coarser than the last, says where a hand is, and
 describes what is there and about there, wherever in the picture that may be. `learn_edges` made its
-weights, from hands that `edge.virtual` draws. docs/decisions/0010-edges.md says what it is
+weights, from hands that `edge.sources.virtual` draws. docs/decisions/0010-edges.md says what it is
 worth and what it costs.
 
 The residual steps are He et al., "Deep residual learning for image recognition", CVPR 2016; looking

@@ -125,7 +125,7 @@ class Features:
         """
         frames = [np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)]
         if self.state:
-            from edge.virtual import Scene, draw
+            from edge.sources.virtual import Scene, draw
 
             frames.append(draw("palm", Scene.random(0, (320, 240)), 0))
         own = 1000 * max(self._seconds(frame) for frame in frames)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from edge.frame import Image
-    from edge.turning import Turn
+    from edge.sources.turning import Turn
 
 MAX_BYTES = 100_000
 """Of one file: 1410 numbers of a face in text are 15 kB."""

@@ -12,8 +12,8 @@ import numpy as np
 from edge.classifier import Classifier
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from edge.taken import turn_to
-from edge.turning import turn
+from edge.sources.taken import turn_to
+from edge.sources.turning import turn
 from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
 from trainer.report.advice import advise

@@ -17,13 +17,13 @@ from edge.classifier import Classifier
 from edge.commands.replay import replay
 from edge.console import Group
 from edge.decider import Decision
-from edge.events import Verdict
 from edge.frame import Frame, Source
 from edge.loop import Step, make_decider, steps
 from edge.outputs import Outputs
-from edge.played import Replay
-from edge.recordings import Recordings
-from edge.truth import Span, Truth
+from edge.replay.events import Verdict
+from edge.replay.played import Replay
+from edge.replay.truth import Span, Truth
+from edge.sources.recordings import Recordings
 
 main = Group("edge", commands=[replay])
 

@@ -15,7 +15,7 @@ from edge.decider import Decision
 from edge.errors import ConfigError
 from edge.outputs import process
 from edge.outputs.command import Command
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 

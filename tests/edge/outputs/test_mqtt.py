@@ -24,7 +24,7 @@ from edge.config import read_config
 from edge.decider import Decision
 from edge.errors import ConfigError, OutputError
 from edge.outputs import Outputs, mqtt, mqtt_post
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Path(__file__).with_name("discovery.json")
@@ -331,7 +331,7 @@ def test_a_life_shorter_than_the_way_to_the_broker_sends_all_the_same(broker, wi
 LIVE = """
 import sys, time
 from edge.config import read_config
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 wiring = Wiring(read_config(sys.argv[1]), "mock")
 print("up", flush=True)
 time.sleep(600)

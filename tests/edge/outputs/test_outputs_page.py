@@ -17,7 +17,7 @@ from edge.decider import Decision
 from edge.errors import ConfigError
 from edge.outputs import Outputs
 from edge.outputs.kind import built_in
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "outputs.md").read_text()

@@ -14,7 +14,7 @@ from edge.config import read_config
 from edge.decider import Decision
 from edge.errors import ConfigError
 from edge.outputs import Outputs, pins
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 
 EACH = {
     "led": "led = 17",

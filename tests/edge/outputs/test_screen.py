@@ -21,7 +21,7 @@ from edge.decider import Decision
 from edge.errors import ConfigError
 from edge.outputs import Outputs, screen
 from edge.outputs.screen import Idle, Picture, Screen
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 
 pytest.importorskip("pygame", reason="needs pygame: pip install '.[screen]'")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")

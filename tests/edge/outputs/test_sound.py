@@ -19,7 +19,7 @@ from edge.config import read_config
 from edge.decider import Decision
 from edge.errors import ConfigError
 from edge.outputs.sound import Speaker
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 
 
 def needs(program, package):

@@ -20,8 +20,8 @@ from edge.config import read_config
 from edge.decider import Decision
 from edge.errors import ConfigError, OutputError
 from edge.outputs import Outputs, webhook
+from edge.outputs.wiring import Wiring
 from edge.outputs.worker import WAITING
-from edge.wiring import Wiring
 
 PATIENCE = 30
 """Seconds; only a test that fails waits so long."""

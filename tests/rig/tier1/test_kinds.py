@@ -24,7 +24,7 @@ OFF = "from edge.commands.off import off; off([])"
 ANGLE = """
 import lgpio
 from edge.config import read_config
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 pwm, asked = lgpio.tx_pwm, []
 lgpio.tx_pwm = lambda *words: (asked.append(words[2:]), pwm(*words))[1]
 with Wiring(read_config("edge.toml"), "real") as wiring:
@@ -36,7 +36,7 @@ BUTTON = """
 import threading
 from edge.button import open_button
 from edge.config import read_config
-from edge.wiring import Wiring
+from edge.outputs.wiring import Wiring
 config, done = read_config("edge.toml"), threading.Event()
 with Wiring(config, "real") as wiring:
     open_button(config.button, wiring, on_pause=lambda: print("paused", flush=True),

@@ -23,7 +23,7 @@ BREAKS = f"""
 import gpiozero
 from edge import watch
 from edge.frame import Source
-from edge.sources import Folder
+from edge.sources.opening import Folder
 
 class Breaks(Source):
     def __iter__(self):

@@ -12,9 +12,9 @@ import pytest
 import edge.card
 from edge.errors import SourceError
 from edge.frame import Frame, Source
-from edge.sources import Folder
-from edge.taken import AUTOMATIC, read_note
-from edge.virtual import Scene, Virtual, draw
+from edge.sources.opening import Folder
+from edge.sources.taken import AUTOMATIC, read_note
+from edge.sources.virtual import Scene, Virtual, draw
 from trainer.collect.capture import RATE, capture, open_for_capture, session_folder
 from trainer.dataset import read_dataset
 from trainer.errors import DataError

@@ -22,7 +22,7 @@ import trainer.collect.archive
 import trainer.collect.staging
 import trainer.collect.teachable
 from edge.pictures import read_picture
-from edge.taken import AUTOMATIC
+from edge.sources.taken import AUTOMATIC
 from trainer.cli import main
 from trainer.collect.label_lists import read_labels
 from trainer.collect.staging import fold, safe_name

@@ -12,7 +12,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from onnx import numpy_helper
 
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import Features
 from trainer.features.backbone import HEAD, LITE0, backbone, inverted_residuals, repeat

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import Features
 from trainer.features.backbone import backbone

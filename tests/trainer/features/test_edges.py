@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import Features
 from trainer.features.edges import FILE, MAX_BYTES, SIDE, STEPS, edges, load_weights

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from edge.errors import HandwaveError
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, candidates, join, make_features
 from trainer.graphs import IR_VERSION, OPSET, parse_model

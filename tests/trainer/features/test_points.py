@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from edge.classifier import Classifier
 from edge.errors import PictureError
-from edge.turning import Turn, turn
-from edge.virtual import Scene, draw
+from edge.sources.turning import Turn, turn
+from edge.sources.virtual import Scene, draw
 from trainer.cli import main
 from trainer.dataset import read_dataset
 from trainer.describe import describe

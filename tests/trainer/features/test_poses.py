@@ -17,7 +17,7 @@ import trainer.export
 import trainer.learn
 from edge.classifier import Classifier, open_session
 from edge.frame import Frame
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.calibrate import NOTHING
 from trainer.dataset import read_dataset
 from trainer.errors import DataError

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge.virtual import Scene, draw
+from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features.tflite_file import read_tflite
 from trainer.features.weights import PACKAGES, read_weights

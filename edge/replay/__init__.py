@@ -1,0 +1,1 @@
+"""What a recording proves: decisions held against the truth, as a person feels them."""
