@@ -17,7 +17,7 @@ import numpy as np
 from edge.errors import PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     import PIL.Image
 
@@ -27,17 +27,31 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG's opens MPO too
+OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
+"""What systems put beside people's files."""
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
 MAX_SIDE = 640  # pixels; what a photograph is shrunk to
 MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
 MAX_BYTES = 200_000_000  # as many pixels, uncompressed
 
 
-def find_pictures(folder: Path, *, suffixes: Container[str] = SUFFIXES) -> list[Path]:
+def find_pictures(folder: Path) -> list[Path]:
     """Return every picture file below `folder`, in the order a person would count them."""
-    return sorted(
-        _walk(folder, suffixes), key=lambda path: natural_key(path.relative_to(folder).as_posix())
-    )
+    return [path for path in find_files(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Return every file of a person's below `folder`, in the order a person would count them.
+
+    Raises:
+        OSError: a folder that may not be read: a session must not vanish without a word.
+    """
+    return sorted(_walk(folder), key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def is_of_systems(name: str) -> bool:
+    """Tell what systems add to folders by themselves, and hide."""
+    return name.startswith(".") or name.casefold() in OF_SYSTEMS
 
 
 def natural_key(text: str) -> list[tuple[int, str]]:
@@ -167,23 +181,18 @@ def _shrunk(picture: PIL.Image.Image, max_side: int) -> PIL.Image.Image:
     return picture
 
 
-def _walk(folder: Path, suffixes: Container[str]) -> Iterator[Path]:
-    """Yield the pictures below a folder, through links too, but not hidden ones.
-
-    A folder that may not be read is an error (OSError): a session must not vanish without a word.
-    """
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, through links too, but not hidden ones."""
     seen: set[str] = set()  # real places, so that links in a circle end
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
         here = Path(place)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_of_systems(name)]
         real = os.path.realpath(place)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
-        for name in files:
-            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
-                yield here / name
+        yield from (here / name for name in files if not is_of_systems(name))
 
 
 def _raise(problem: OSError) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND, NOTE
-from edge.pictures import SUFFIXES, ends, find_pictures, natural_key
+from edge.pictures import SUFFIXES, ends, find_files, find_pictures, is_of_systems, natural_key
 from edge.sources.taken import AUTOMATIC
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
@@ -28,8 +28,6 @@ POINTS = ".points"
 OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
 """Pictures, too, but not ones that are read here."""
 FILMS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"}
-OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
-"""What systems put beside people's files."""
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
 """What people call the folder of the scene without a gesture."""
 PARTS = {"data", "test", "testing", "train", "training", "val", "valid", "validation"}
@@ -83,11 +81,6 @@ class Dataset:
         """Return the dataset without some pictures."""
         gone = set(unreadable)
         return replace(self, pictures=[p for p in self.pictures if p not in gone])
-
-
-def is_of_systems(name: str) -> bool:
-    """Tell what systems add to folders by themselves, and hide."""
-    return name.startswith(".") or name.casefold() in OF_SYSTEMS
 
 
 def keeps_points(path: Path) -> bool:
@@ -175,7 +168,7 @@ def read_dataset(root: Path, *, sessions: bool = True) -> Dataset:
         (path for path in root.iterdir() if path.is_dir() and not is_of_systems(path.name)),
         key=lambda path: natural_key(path.name),
     )
-    if not folders and _find(root):
+    if not folders and find_pictures(root):
         raise DataError(f"{root}: pictures, but no classes; give the folder above them")
     if not folders:
         raise DataError(f"{root}: no classes; make one folder of pictures a gesture in it")
@@ -214,29 +207,15 @@ def check_teachable(dataset: Dataset) -> None:
         )
 
 
-def _find(folder: Path) -> list[Path]:
-    found = find_pictures(folder, suffixes=SUFFIXES | {POINTS})
-    return [path for path in found if not _is_hidden(path, folder)]
-
-
-def _files(folder: Path) -> list[Path]:
-    return [p for p in folder.rglob("*") if p.is_file() and not _is_hidden(p, folder)]
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Return whether it lies in something that a system has put there, or is it."""
-    return any(map(is_of_systems, path.relative_to(folder).parts))
-
-
 def _read_label(folder: Path, notes: list[str], assumed: list[str]) -> list[Picture]:
     """Return the pictures of one label; note what is odd, and what was assumed of sessions."""
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
         # Control characters and bytes that are no text: no card or edge.toml could hold them.
         raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
     label = _label(folder)
-    paths = _find(folder)
-    rest = set(_files(folder)) - set(paths)
-    others = list(_left_out(sorted(path for path in rest if path.name != NOTE), label))
+    files = find_files(folder)
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES | {POINTS}]
+    others = list(_left_out(set(files) - set(paths), label))
     if not paths:
         lacking = f"no pictures of '{label}'; add some (JPEG, PNG, WebP, BMP, GIF), or remove it"
         raise DataError(f"{folder}: {'; '.join([*others[:1], lacking])}")
@@ -254,8 +233,9 @@ def _read_label(folder: Path, notes: list[str], assumed: list[str]) -> list[Pict
     ]
 
 
-def _left_out(rest: list[Path], label: str) -> Iterator[str]:
+def _left_out(paths: set[Path], label: str) -> Iterator[str]:
     """Yield in words what is not read of a label's files, and what to do with it."""
+    rest = sorted(path for path in paths if path.name != NOTE and path.is_file())
     kinds = [path.suffix.lower() for path in rest]
     if others := sum(kind in OTHER_FORMATS for kind in kinds):
         yield f"{count(others, 'picture')} of kinds not read here; convert to JPEG"

@@ -13,7 +13,7 @@ import msgspec
 
 from edge.card import NOTE, Camera
 from edge.frame import SIZE
-from edge.sources.taken import AUTOMATIC, read_note
+from edge.sources.taken import AUTOMATIC, read_note, session_of
 from trainer.errors import DataError
 from trainer.files import write_whole
 
@@ -52,7 +52,7 @@ def how_taken(pictures: Sequence[Path], root: Path) -> list[Camera]:
     Raises:
         DataError: a note that is damaged.
     """
-    folders = [_session(picture, root) for picture in pictures]
+    folders = [root / session_of(picture.relative_to(root)) for picture in pictures]
     ways = {folder: read_note(folder, error=DataError) or AUTOMATIC for folder in set(folders)}
     return [ways[folder] for folder in folders]
 
@@ -74,12 +74,6 @@ def most_usual(taken: Sequence[Camera]) -> tuple[Camera, list[str]]:
         f"{count} of {ways.total()}: {how}"
     )
     return chosen, [said]
-
-
-def _session(picture: Path, root: Path) -> Path:
-    """Return the folder of a picture's session; of a loose picture, its label's."""
-    within = picture.relative_to(root).parts[:-1]
-    return root.joinpath(*within[:2])
 
 
 def _word(value: object) -> str:

@@ -15,7 +15,7 @@ from edge.errors import SourceError
 from edge.files import is_folder
 from edge.frame import Frame, Source
 from edge.pictures import find_pictures, natural_key, read_those_that_can_be
-from edge.sources.taken import AUTOMATIC, read_note, turn_to
+from edge.sources.taken import AUTOMATIC, read_note, session_of, turn_to
 from edge.sources.turning import Turn, turn
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Folder(Source):
         def noted(folder: Path) -> Turn:
             return turn_to(taken, read_note(folder, error=SourceError) or AUTOMATIC)
 
-        return lambda name: noted(self._root.joinpath(*name.parts[:-1][:2]))
+        return lambda name: noted(self._root / session_of(name))
 
 
 class Recordings(Folder):

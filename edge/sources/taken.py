@@ -5,6 +5,7 @@ Who shows them to a model turns them as the model's own camera would have taken 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,8 +16,6 @@ from edge.frame import SIZE
 from edge.sources.turning import Turn
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge.errors import HandwaveError
 
 MAX_BYTES = 10_000
@@ -31,6 +30,15 @@ def turn_to(camera: Camera, taken: Camera) -> Turn:
         horizontal=taken.horizontal_flip != camera.horizontal_flip,
         vertical=taken.vertical_flip != camera.vertical_flip,
     )
+
+
+def session_of(name: Path) -> Path:
+    """Return the folder of a picture's session, `label/session`; of a loose one its label's.
+
+    Args:
+        name: the picture's path within its data set, or within a folder like one.
+    """
+    return Path(*name.parts[:-1][:2])
 
 
 def read_note(folder: Path, *, error: type[HandwaveError]) -> Camera | None:

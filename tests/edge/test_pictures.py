@@ -460,6 +460,7 @@ def test_the_order_does_not_depend_on_where_one_starts(found, rng):
 def test_pictures_are_found_below_and_hidden_or_other_files_are_not(tmp_path):
     wanted = ["a/2.png", "a/10.JPG", "a/sub/1.webp", "b.gif", "c.jpeg", "d.bmp"]
     other = ["a/.hidden.png", ".git/x.png", "notes.txt", "a/.thumbs/1.png", "e.tiff", "png"]
+    other += ["@eaDir/a.jpg", "a/__MACOSX/2.png"]  # a NAS, a Mac
     for name in wanted + other:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from trainer.dataset import is_of_systems
+from edge.pictures import is_of_systems
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
