@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -163,8 +164,8 @@ def read_config(path: str | Path) -> Config:
         model=path.parent / top.model,
         source=_found_from(path, top.source),
         when={
-            unicodedata.normalize("NFC", label): _read_outputs(path, label, actions)
-            for label, actions in top.when.items()
+            label: _read_outputs(path, label, actions)
+            for label, actions in _in_one_spelling(path, top.when).items()
         },
         decide=_checked_decide(path, top.decide),
         sections=sections,
@@ -246,18 +247,30 @@ def _read_output(path: Path, where: str, kind: type[Kind], value: object) -> Kin
     return output
 
 
+def _in_one_spelling(path: Path, when: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables by their labels; an umlaut may be one letter or two."""
+    labels = [unicodedata.normalize("NFC", label) for label in when]
+    for label, number in Counter(labels).items():
+        if number > 1:
+            raise ConfigError(
+                f"{path}: [when.{label}] is there twice, spelled in two ways; join them"
+            )
+    return dict(zip(labels, when.values(), strict=True))
+
+
 def _found_from(path: Path, source: str | None) -> str | None:
     """Return a source as seen from `edge.toml`'s folder, as the model is, if it is a path there."""
     if source is None:
         return None
     if not source:
         raise ConfigError(f"{path}: source: it is empty; take the line out for the camera")
+    if source.partition(":")[0] in KINDS:
+        return source
     there = path.parent / source
     with suppress(OSError, ValueError):
         if there.exists():
             return str(there)
-    kind = source.partition(":")[0]
-    if kind not in KINDS and "/" not in source and "." not in source:
+    if "/" not in source and "." not in source:
         raise ConfigError(f"{path}: source: there is no '{source}'; a source is {FORMS}")
     return source
 

@@ -11,6 +11,8 @@ import click
 
 from edge.errors import HandwaveError, printable
 
+PACKAGES = ("edge", "trainer", "deploy")
+
 
 class Command(click.Command):
     """A command whose errors are one line on stderr and exit code 1, unless `--debug`."""
@@ -19,7 +21,7 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         debug = click.Option(
             ["--debug"], is_flag=True, expose_value=False, callback=_remember,
-            help="Show the traceback of an error.",
+            help="Show where an error came from.",
         )  # fmt: skip
         self.params.append(debug)
 
@@ -27,6 +29,8 @@ class Command(click.Command):
         """Run the command."""
         name = ctx.find_root().info_name
         logging.basicConfig(format=f"{name}: %(message)s", stream=sys.stderr, force=True)
+        for package in PACKAGES:  # what others have to say at that level is no help
+            logging.getLogger(package).setLevel(logging.DEBUG if _debugs(ctx) else logging.NOTSET)
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.Abort, click.ClickException, BrokenPipeError):
@@ -50,7 +54,7 @@ class Group(click.Group):
 def complain(problem: Exception) -> None:
     """Print an error as one line on stderr, and with `--debug` where it came from."""
     ctx = click.get_current_context()
-    if ctx.meta.get(__name__):
+    if _debugs(ctx):
         traceback.print_exception(problem)
     click.echo(f"{ctx.find_root().info_name}: {_one_line(problem)}", err=True)
     picture = problem.picture if isinstance(problem, HandwaveError) else None
@@ -62,9 +66,13 @@ def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     ctx.meta[__name__] = value
 
 
+def _debugs(ctx: click.Context) -> bool:
+    return bool(ctx.meta.get(__name__))
+
+
 def _one_line(problem: Exception) -> str:
     if isinstance(problem, HandwaveError):
-        return " ".join(str(problem).split())
+        return str(problem)
     if isinstance(problem, MemoryError):
         return "out of memory; stop other programs, or teach with smaller features"
     if isinstance(problem, OSError) and problem.strerror:

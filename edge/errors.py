@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+NOT_PLAIN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+"""Unicode's categories of what is no text to show: control, format, none, private, half, breaks."""
 
 
 class HandwaveError(Exception):
@@ -46,9 +51,19 @@ class OutputError(HandwaveError):
     """A pin or other output that cannot be driven."""
 
 
-def printable(text: str) -> str:
-    """Return a text with `?` for what a terminal would obey: files' words may hold escapes."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+def printable(text: str, instead: str = "?") -> str:
+    """Return a text without what a terminal would obey: files' words may hold escapes.
+
+    Args:
+        text: anybody's words.
+        instead: what stands in place of control characters, odd bytes and turned writing.
+    """
+    return "".join(c if _is_plain(c) else instead for c in text)
+
+
+def _is_plain(letter: str) -> bool:
+    joins_emoji = letter == "\u200d"
+    return joins_emoji or unicodedata.category(letter) not in NOT_PLAIN
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

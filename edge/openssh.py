@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from edge.errors import printable
+
 OPTIONS = {
     "ControlMaster": "no",  # but where one connection is shared on purpose
     "BatchMode": "yes",  # never asks: a question nobody sees is a hang
@@ -28,7 +30,7 @@ GRUMBLE = "sudo: unable to resolve host"
 def lines_of(output: bytes) -> list[str]:
     """Return the lines of what a command printed: none empty, no colours, all printable."""
     lines = re.sub("\x1b\\[[0-9;]*m", "", output.decode(errors="replace")).splitlines()
-    plain = ("".join(filter(str.isprintable, line)).strip() for line in lines)
+    plain = (printable(line, "").strip() for line in lines)
     return [line for line in plain if line]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 
 EPOCHS = 20
 """Always: to stop by the held-out sessions would be to tune on what is reported."""
+BATCH = 64
+NOISE = 1.0
+"""What is added to each feature while a network learns of hands, in units of the feature's own
+spread: one recording's hands are more alike than another's. docs/decisions/0025-noise.md."""
+STEPS = 300
+"""At least so many where there is noise, in more epochs if need be: twenty of twenty pictures are
+sixty steps, in which it hides more than is learned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +134,7 @@ def learn(
         scaler(described.rows[watched, 0]),
         one_hot(described.targets[watched], classes + 1),
     )
+    noisy = "hand" in described.finders
     # The products are small: two cores are no quicker than one when idle, and ten times slower
     # when busy, because BLAS's threads wait for each other.
     with threadpool_limits(1, user_api="blas"):
@@ -135,11 +144,12 @@ def learn(
             Y,
             validation=validation or None,
             learning_rate=5e-3,
-            batch=64,
-            epochs=EPOCHS,
+            batch=BATCH,
+            epochs=max(EPOCHS, ceil(STEPS / ceil(len(X) / BATCH))) if noisy else EPOCHS,
             weight_decay=1.0,
             label_smoothing=0.1,
             dropout=0.3,
+            noise=NOISE * X.std(axis=0) if noisy else 0.0,
             keep="last",
             seed=seed,
             progress=progress,

@@ -14,7 +14,7 @@ from rich.markup import escape  # a label may look like [bold]
 from rich.table import Table
 
 from edge.card import BACKGROUND
-from trainer.words import count, names, shorten
+from trainer.words import count, names, percent, shorten
 
 if TYPE_CHECKING:
     from trainer.dataset import Dataset
@@ -192,4 +192,4 @@ def _print_worst(evaluation: Evaluation, console: Console) -> None:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
+    return "-" if share is None else percent(share)

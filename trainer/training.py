@@ -86,6 +86,7 @@ def fit(
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
     dropout: float = 0.0,
+    noise: float | Array = 0.0,
     patience: int | None = None,
     keep: Literal["best", "last"] = "best",
     seed: int = 0,
@@ -116,11 +117,14 @@ def fit(
             themselves; see `Optimiser`.
         label_smoothing: the share of certainty taken from the training targets; see `smooth`.
         dropout: the share of hidden units that are silent at each step; see `dropout_mask`.
+        noise: the spread of what is added to each input at each step, normally distributed and new
+            each time: one for all, or (inputs,). It keeps what is learned smooth (Bishop 1995,
+            "Training with noise is equivalent to Tikhonov regularization").
         patience: stop after this many epochs without a better one; None, or without validation:
             never.
         keep: the weights of the best epoch, or of the last: where validation is what one reports,
             it must not choose.
-        seed: of the shuffling and the dropout; the same seed gives the same weights.
+        seed: of the shuffling, the dropout and the noise; the same seed gives the same weights.
         progress: called at the end of every epoch.
         stop: asked before every step; returning True is as good as Ctrl-C, also from a thread.
 
@@ -137,6 +141,7 @@ def fit(
             "weight_decay: at least 0": weight_decay >= 0,
             "label_smoothing: 0 to below 1": 0 <= label_smoothing < 1,
             "dropout: 0 to below 1": 0 <= dropout < 1,
+            "noise: at least 0": bool(np.all(np.asarray(noise) >= 0)),
             "patience: at least 1, or None": patience is None or patience >= 1,
         }
     )
@@ -150,6 +155,7 @@ def fit(
     learner.parameters = update.parameters
     rng = np.random.default_rng(seed)
     sample = taught.some(MEASURED, rng)
+    noise, noisy = np.asarray(noise, network.dtype), bool(np.any(noise))
 
     history = History()
     best: tuple[Epoch | None, Parameters] = None, network.parameters  # one name: they always match
@@ -161,7 +167,10 @@ def fit(
                 mask = (
                     dropout_mask((len(rows), learner.sizes[1]), dropout, rng) if dropout else None
                 )
-                learner.gradients(taught.inputs(rows), soft[rows], mask, out=update.gradients)
+                x = taught.inputs(rows)
+                if noisy:
+                    x = x + noise * rng.standard_normal(x.shape, np.float32)  # not in place: kept
+                learner.gradients(x, soft[rows], mask, out=update.gradients)
                 update.step()
             measured = _measure(learner, taught, sample, held_out)
             epoch = Epoch(number, epochs, *measured, seconds=time.perf_counter() - began)

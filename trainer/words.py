@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
+from edge.errors import printable
 from edge.words import count
 
 if TYPE_CHECKING:
@@ -16,15 +16,11 @@ LONGEST = 40
 """Letters of a name that are shown: a label or a file's name can be any length."""
 NAMED = 3
 """Names in a list, before the rest becomes a number."""
-JOINER = "\u200d"  # holds emoji together
 
 
 def clean(name: str) -> str:
-    """Return a name without what is no text: control characters, odd bytes, turned writing."""
-    return "".join(
-        letter if letter == JOINER or unicodedata.category(letter)[0] != "C" else "\ufffd"
-        for letter in name
-    )
+    """Return a name without what is no text."""
+    return printable(name, "\ufffd")
 
 
 def shorten(name: str, longest: int = LONGEST) -> str:

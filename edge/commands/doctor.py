@@ -11,6 +11,7 @@ import click
 
 from edge.checks import Finding, Subject, check_project, run_checks
 from edge.console import Command
+from edge.errors import printable
 from edge.platform import Machine
 
 if TYPE_CHECKING:
@@ -60,15 +61,10 @@ def lines(findings: Iterable[Finding]) -> list[str]:
     shown = []
     for finding in findings:
         verdict = click.style(f"{finding.verdict:<8}", fg=COLOURS[finding.verdict])
-        shown.append(f"{verdict} {finding.name:<10} {_plain(finding.text)}")
+        shown.append(f"{verdict} {finding.name:<10} {printable(finding.text, ' ')}")
         if finding.do:
-            shown.append(f"{'':<8} {'':<10} to do: {_plain(finding.do)}")
+            shown.append(f"{'':<8} {'':<10} to do: {printable(finding.do, ' ')}")
     return shown
-
-
-def _plain(text: str) -> str:
-    """Return a text without what would move the cursor: files' words may hold escapes."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _summary(wrong: int, warnings: int) -> str:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from edge.errors import printable
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
@@ -171,7 +173,7 @@ def _hear(pipe: int, said: bytes) -> bytes:
 def last_line(said: bytes) -> str:
     """Return the last line that says something, without what a terminal would act on."""
     lines = said.decode(errors="replace").splitlines()
-    plain = ("".join(c if c.isprintable() else " " for c in line).strip() for line in lines)
+    plain = (printable(line, " ").strip() for line in lines)
     return next((line[-200:] for line in reversed([*plain]) if line), "")
 
 

@@ -69,7 +69,7 @@ class Page:
         port: to listen at; 0 takes a free one.
         host: the address to listen at; one that other machines reach needs a token.
         token: what one must know to look, at least 16 characters.
-        names: what hangs on each BCM pin, such as `rock: led`.
+        names: what hangs on each BCM pin, such as `led: rock`.
         listener: a unix socket that listens already, in place of a port: its file's rights are
             the guard, and no token is wanted.
         kept: returns the pictures that the device keeps. They are for the socket, and for who

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import unicodedata
 from collections import Counter
@@ -48,7 +49,7 @@ def read_truth(path: Path) -> list[Span]:
         raise SourceError(f"{path}: not UTF-8 text at byte {problem.start}") from None
     first = lines[0] if lines else ""
     separator = next((mark for mark in "\t;" if mark in first), ",")
-    titles = [word.strip().lower() for word in first.split(separator)]
+    titles = [word.lower() for word in _fields(first, separator)]
     if titles == ["start", "end", "label"]:
         lines[0] = ""
     elif separator != "\t":
@@ -58,10 +59,16 @@ def read_truth(path: Path) -> list[Span]:
         if not line.strip() or line.startswith("\\"):  # Audacity's second line: pitches
             continue
         try:
-            spans.append(_read_span(line.split(separator), spans[-1].end if spans else 0.0))
-        except ValueError as problem:
+            spans.append(_read_span(_fields(line, separator), spans[-1].end if spans else 0.0))
+        except (ValueError, csv.Error) as problem:
             raise SourceError(f"{path}: line {number}: {problem}") from None
     return spans
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    """Return what stands between the separators; in quotes, a separator is a letter."""
+    fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    return [field.strip() for field in fields]
 
 
 def _read_span(fields: list[str], earliest: float) -> Span:
@@ -71,7 +78,7 @@ def _read_span(fields: list[str], earliest: float) -> Span:
         start, end = (float(field.replace(",", ".")) for field in fields[:2])
     except ValueError:
         raise ValueError("start and end must be seconds, such as 1.5") from None
-    label = unicodedata.normalize("NFC", fields[2].strip().strip('"'))
+    label = unicodedata.normalize("NFC", fields[2])
     if not earliest <= start < math.inf:
         raise ValueError(f"starts at {start:g}, before {earliest:g}; lines go in order of time")
     if not start < end < math.inf:

@@ -93,6 +93,7 @@ def quick(monkeypatch):
     """Let `teach` be short: what it learns does not matter."""
     monkeypatch.setattr(trainer.recipe, "COPIES", 1)
     monkeypatch.setattr(trainer.learn, "EPOCHS", 4)
+    monkeypatch.setattr(trainer.learn, "STEPS", 0)
 
 
 @pytest.fixture(scope="session")
