@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from edge.pictures import read_picture
 from trainer.cache import FeatureCache, cache_folder
-from trainer.calibrate import KEPT, novelty_limit
+from trainer.calibrate import novelty_limit
 from trainer.choose import choose
 from trainer.dataset import Dataset, read_dataset
 from trainer.describe import Described, describe
@@ -43,6 +43,8 @@ from trainer.training import fit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+KEPT = 0.95
+"""Share of the true pictures that are not to be strange, where unknown ones are counted."""
 TESTED = 60
 """Pictures of a label to test on, at most: more change a figure little and take long."""
 
@@ -178,7 +180,7 @@ def left_out(
     learned = learn(own, np.arange(len(own.rows)), hidden=64, seed=0)
     rows = half.unseen.only(kind).rows[:, 0]
     stranger = half.unseen.targets == half.taught.dataset.labels.index(left)
-    limit = novelty_limit(learned.novelty(rows[~stranger]))
+    limit = novelty_limit(learned.novelty(rows[~stranger]), KEPT)
     every = (*strange, rows[stranger])
     return [float((learned.novelty(x) <= limit).mean()) if len(x) else np.nan for x in every]
 

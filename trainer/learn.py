@@ -134,7 +134,7 @@ def learn(
         scaler(described.rows[watched, 0]),
         one_hot(described.targets[watched], classes + 1),
     )
-    noisy = "hand" in described.finders
+    noisy = learns_with_noise(described)
     # The products are small: two cores are no quicker than one when idle, and ten times slower
     # when busy, because BLAS's threads wait for each other.
     with threadpool_limits(1, user_api="blas"):
@@ -161,6 +161,14 @@ def learn(
     strangeness = Strangeness.of(H, 2 * targets + described.found(flat))
     sight = described.confidences if described.blind else np.array([], np.int64)
     return Learned(scaler, known, strangeness, history, sight)
+
+
+def learns_with_noise(described: Described) -> bool:
+    """Tell what is learned with noise: hands, and what is joined with them.
+
+    Pictures of other kinds have many numbers that say little each, and faces differ in few.
+    """
+    return "hand" in described.finders
 
 
 def _without_last_class(network: Network) -> Network:

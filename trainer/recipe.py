@@ -15,13 +15,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from edge.card import BACKGROUND
-from trainer.calibrate import pick_thresholds
+from trainer.calibrate import USUAL_TEMPERATURE, pick_thresholds
 from trainer.choose import Candidate, Choice, choose, recall, remember, worth_trying
 from trainer.dataset import check_teachable
 from trainer.describe import describe
 from trainer.errors import TrainingError
 from trainer.features import Features, join
-from trainer.learn import learn
+from trainer.learn import learn, learns_with_noise
 from trainer.splits import FOLDS, folds
 from trainer.words import count
 
@@ -194,7 +194,8 @@ def _calibrated(choice: Choice, learned: Learned, *, recalled: bool, seed: int) 
     """Put together what was learned, and how far to believe it."""
     # What others said that learned to the end says nothing about one that was stopped.
     held_out = None if learned.history.interrupted else choice.held_out
-    temperature = 1.0 if held_out is None else held_out.temperature
+    usual = USUAL_TEMPERATURE if learns_with_noise(choice.described) else 1.0
+    temperature = usual if held_out is None else held_out.temperature
     unseen = (
         None if held_out is None else (held_out.probabilities, held_out.targets, held_out.novelty)
     )

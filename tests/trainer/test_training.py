@@ -80,7 +80,7 @@ def theirs(twin):
     return {"W1": W1, "b1": b1, "W2": W2, "b2": b2}
 
 
-@pytest.mark.parametrize("options", [{}, {"dropout": 0.3, "weight_decay": 0.01}])
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.3, "weight_decay": 0.01, "noise": 1.0}])
 def test_the_same_seed_learns_the_same_weights_bit_for_bit(options):
     networks = [Network(4, 8, 3) for _ in range(3)]
     for network, seed in zip(networks, (5, 5, 6), strict=True):
@@ -89,15 +89,38 @@ def test_the_same_seed_learns_the_same_weights_bit_for_bit(options):
     assert not same(networks[0], networks[2])
 
 
-def test_dropout_and_label_smoothing_leave_the_reported_loss_plain():
+def test_dropout_noise_and_label_smoothing_leave_the_reported_loss_plain():
     network = Network(4, 16, 3)
     X, Y = clouds()
-    history = fit(network, X, Y, epochs=9, dropout=0.5, label_smoothing=0.1, learning_rate=0.01)
+    softly = {"dropout": 0.5, "label_smoothing": 0.1, "noise": 0.5}
+    history = fit(network, X, Y, epochs=9, learning_rate=0.01, **softly)
     assert history.best is not None
     assert (history.best.loss, history.best.accuracy) == network.evaluate(X, Y)
     whole = Network(4, 16, 3)
     fit(whole, X, Y, epochs=9, label_smoothing=0.1, learning_rate=0.01)
     assert not same(network, whole)
+
+
+def test_an_input_that_drowns_in_noise_is_not_relied_on():
+    """A number that gives the answer away here and means nothing elsewhere."""
+    X, Y = clouds(spread=1.5)
+    told = np.hstack([X, 4 * Y])  # the last three columns say the label
+    elsewhere, truth = clouds(seed=1, spread=1.5)
+    right = []
+    for noise in (0.0, np.array([0.5] * 4 + [20.0] * 3)):
+        network = Network(7, 16, 3)
+        fit(network, told, Y, epochs=40, learning_rate=0.01, noise=noise)
+        lied = np.hstack([elsewhere, 4 * np.roll(truth, 1, axis=1)])
+        right.append(network.evaluate(lied, truth)[1])
+    assert right[0] < 0.3
+    assert right[1] > 0.7
+
+
+def test_noise_leaves_the_pictures_as_they_were():
+    X, Y = clouds()
+    before = X.copy()
+    fit(Network(4, 8, 3), X, Y, epochs=2, noise=1.0)
+    assert np.array_equal(X, before)
 
 
 def test_of_many_training_pictures_some_are_measured_and_of_the_held_out_all():
@@ -300,6 +323,8 @@ def test_one_input_that_is_no_number_gets_the_blame(bad, which, activation):
         ({"weight_decay": -1}, "weight_decay: at least 0"),
         ({"label_smoothing": 1}, "label_smoothing: 0 to below 1"),
         ({"dropout": 1}, "dropout: 0 to below 1"),
+        ({"noise": -0.1}, "noise: at least 0"),
+        ({"noise": float("nan")}, "noise: at least 0"),
         ({"patience": 0}, "patience: at least 1"),
     ],
 )
