@@ -138,6 +138,8 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             if label != BACKGROUND
         )
         console.print(f"right and sure enough to act: {evaluation.sure} of {gestures} gestures")
+        if held_back := _held_back(evaluation):
+            console.print(escape(held_back))
         console.print(_per_class(evaluation))
         table = _confusion(evaluation)
         # Of what is wider than the console, rich's own measure says no more than its width.
@@ -157,6 +159,21 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             near = get_close_matches(label.casefold(), evaluation.labels, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             console.print(f"{number:6}  {escape(shorten(label) + hint)}")
+
+
+def _held_back(evaluation: Evaluation) -> str:
+    """Say why right gestures would not act, and what to do; empty where all would."""
+    parts = {"unlike anything taught": evaluation.strange, "unsure": evaluation.unsure}
+    reasons = [f"{number} as {why}" for why, number in parts.items() if number]
+    if not reasons:
+        return ""
+    told = (
+        f"right, but held back: {' and '.join(reasons)}; record a session of that person or place"
+    )
+    if not evaluation.strange:
+        return told
+    limit = f"{evaluation.limit:.3g}"
+    return f"{told}, or raise novelty in [decide] of edge.toml above the model's {limit}"
 
 
 def _per_class(evaluation: Evaluation) -> Table:
