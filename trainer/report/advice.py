@@ -16,13 +16,14 @@ import numpy as np
 from edge.card import BACKGROUND
 from trainer.dataset import NOTHING
 from trainer.evidence import at_most, gain, mixed_up
+from trainer.features.weights import without
 from trainer.report.alike import Likeness
 from trainer.report.copies import Copies, find_copies
 from trainer.report.suspects import find_suspects
 from trainer.words import count, names, percent, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from trainer.report.suspects import Suspects
 
 Kind: TypeAlias = Literal[
-    "unseen", "sessions", "mislabelled", "duplicates", "background", "confusion", "session", "more",
-    "balance",
+    "weights", "unseen", "sessions", "mislabelled", "duplicates", "background", "confusion",
+    "session", "more", "balance",
 ]  # fmt: skip
 
 MOST = 8
@@ -59,8 +60,13 @@ class Advice:
     """The most telling first, at most `NAMED`."""
 
 
-def advise(evidence: Evidence) -> list[Advice]:
-    """Return what to do next, the most important first, at most `MOST`."""
+def advise(evidence: Evidence, lacking: Sequence[str] = ()) -> list[Advice]:
+    """Return what to do next, the most important first, at most `MOST`.
+
+    Args:
+        evidence: what was said to each picture.
+        lacking: kinds of features that could not be tried, as their weights are not here.
+    """
     likeness = Likeness.of(evidence.rows, evidence.sessions.tolist())
     few = len(evidence.targets) <= SEARCHED
     nearest = likeness.nearest() if few else None
@@ -70,6 +76,7 @@ def advise(evidence: Evidence) -> list[Advice]:
     suspects = find_suspects(evidence, likeness, certain)
     counted = certain & ~suspects.mask
     rules = chain(
+        _lacking(lacking),
         _unseen(evidence),
         _few_sessions(evidence),
         _divided(evidence, copies.across),
@@ -83,6 +90,12 @@ def advise(evidence: Evidence) -> list[Advice]:
         _bursts(evidence, nearest) if nearest else _not_searched(evidence),
     )
     return list(islice(rules, MOST))
+
+
+def _lacking(kinds: Sequence[str]) -> Iterator[Advice]:
+    if kinds:
+        text = without(kinds)
+        yield Advice("weights", f"{text[0].upper()}{text[1:]}.")
 
 
 def _unseen(evidence: Evidence) -> Iterator[Advice]:

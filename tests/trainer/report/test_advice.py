@@ -70,6 +70,15 @@ def test_where_all_is_well_nothing_is_said():
     assert Case().advice() == []
 
 
+def test_missing_weights_are_said_first_with_what_to_run():
+    case = Case(labels=("palm", "rock"))
+    (first, second, *_) = advise(case.evidence(), ["hand", "backbone"])
+    assert first.kind == "weights"
+    assert first.text.startswith("The hand and backbone weights are missing, ")
+    assert "trainer features fetch hand backbone, and train again." in first.text
+    assert second.kind == "background"
+
+
 def test_a_gesture_in_which_no_hand_is_found_is_said_to_do_nothing():
     case = Case(labels=("background", "nobody", "rock"))
     case.more["whole"] = False
