@@ -86,18 +86,21 @@ def _wrong_way_round(dataset: Dataset, accuracy: float) -> str:
     )
 
 
-def say_skipped(lines: list[str], thing: str = "picture") -> None:
-    """Name the pictures, or whatever it was, that could not be read, and say how many there were.
+def say_skipped(
+    lines: list[str], what: str = "picture", why: str = " that could not be read"
+) -> None:
+    """Name the pictures, or whatever it was, that were left out, and say how many there were.
 
     Args:
         lines: a line for each, with the reason.
-        thing: what they are.
+        what: they are.
+        why: they were, where it is the same for all.
     """
     for line in lines[:20]:
         say(f"skipped {line}")
     if lines:
         more = f" ({len(lines) - 20} not named here)" if len(lines) > 20 else ""
-        say(f"skipped {count(len(lines), thing)} that could not be read{more}")
+        say(f"skipped {count(len(lines), what)}{why}{more}")
 
 
 def say_sessions(dataset: Dataset) -> None:
