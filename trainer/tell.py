@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
+import sys
+import textwrap
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +18,7 @@ from rich.markup import escape  # a label may look like [bold]
 from rich.table import Table
 
 from edge.card import BACKGROUND
+from edge.errors import printable
 from trainer.words import count, names, percent, shorten
 
 if TYPE_CHECKING:
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
     from trainer.recipe import Taught
 
+COMMAND, HELD = re.compile(r"(?<=: )trainer [^;,]+"), "\N{NO-BREAK SPACE}"
+"""What is to be run, in a message, and what stands there for a blank meanwhile."""
 LOOSE = 10.0
 """Novelty up to which a limit still keeps strangers out; taught pictures have about 1."""
 ENOUGH = 20
@@ -34,7 +41,17 @@ WORST = 10
 
 
 def say(text: str) -> None:
-    """Tell a person something: on stderr, so that stdout holds results alone."""
+    """Tell a person something: on stderr, so that stdout holds results alone.
+
+    A terminal breaks lines in mid-word, so they are broken here; but never a command, which
+    somebody may copy.
+    """
+    text = printable(text)
+    if sys.stderr.isatty():
+        columns = shutil.get_terminal_size().columns
+        bound = re.sub(COMMAND, lambda found: found[0].replace(" ", HELD), text)
+        lines = textwrap.wrap(bound, columns, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(lines).replace(HELD, " ")
     click.echo(text, err=True)
 
 
@@ -111,7 +128,7 @@ def say_sessions(dataset: Dataset) -> None:
         usual = dataset.root == Path("data")
         there = "" if usual else f" --data {shlex.quote(str(dataset.root))}"
         say(
-            f"warning: only one session of {', '.join(lonely)}, so how well it is told from the "
+            f"warning: only one session of {names(lonely)}, so how well it is told from the "
             "others elsewhere is not known; record another one, at another time, place or light: "
             f"trainer capture {shlex.quote(lonely[0])}{there}"
         )

@@ -98,7 +98,7 @@ def test_train_for_people_says_what_was_written_and_how_good_it_is(data, tmp_pat
     assert "wrote " in result.stdout
     assert "accuracy " in result.stdout
     assert "36 pictures" in result.stdout
-    assert "36 pictures in 3 sessions of background, fist, palm" in result.stderr
+    assert "36 pictures in 3 sessions of background, fist and palm" in result.stderr
     assert contents(tmp_path) == ["m.onnx", "report.html"]
 
 
@@ -132,7 +132,7 @@ def test_one_session_a_label_is_taught_with_a_warning_and_no_accuracy(make_data,
     root = make_data(sessions=1, pictures=2)
     result = fine(run("train", root, "-o", tmp_path / "m.onnx", "--json"))
     assert json.loads(result.stdout)["accuracy"] is None
-    assert "only one session of background, fist, palm" in result.stderr
+    assert "only one session of background, fist and palm" in result.stderr
     assert "unknown" in fine(run("train", root, "-o", tmp_path / "m.onnx")).stdout
 
 
@@ -682,6 +682,17 @@ def test_what_cannot_be_captured_is_one_line_and_leaves_nothing(
     (tmp_path / "text.mp4").write_text("no film")
     assert says in error(run("capture", *arguments))
     assert contents(tmp_path) == ["empty", "text.mp4"]
+
+
+@pytest.mark.parametrize("option", [("--countdown", "nan"), ("--data", "")])
+def test_what_is_no_number_or_folder_is_refused_before_anything_is_recorded(
+    tmp_path, monkeypatch, option
+):
+    monkeypatch.chdir(tmp_path)
+    result = run("capture", "palm", "--source", "virtual", "-n", 2, *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+    assert contents(tmp_path) == []
 
 
 def test_a_folder_of_unreadable_pictures_records_nothing(tmp_path):

@@ -17,7 +17,7 @@ from edge.errors import PictureError
 from trainer.commands.shared import ended_by_signals, json_option, kinds_for, measure
 from trainer.errors import DataError, ExportError, TrainingError
 from trainer.tell import accuracy_line, say, say_choice, say_end, say_sessions, say_skipped
-from trainer.words import count
+from trainer.words import count, names
 
 if TYPE_CHECKING:
     from edge.card import Card
@@ -159,9 +159,11 @@ def _teach(
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
 
-    pictures, sessions = len(dataset.pictures), {p.session for p in dataset.pictures}
-    where = f"{dataset.root}: {count(pictures, 'picture')} in {count(len(sessions), 'session')}"
-    say(f"{where} of {', '.join(dataset.labels)}")
+    # Of a label, as all advice counts them: each label may call its sessions otherwise.
+    sessions = {len(found) for found in dataset.sessions().values()}
+    most = f"{'up to ' if len(sessions) > 1 else ''}{count(max(sessions), 'session')}"
+    pictures = count(len(dataset.pictures), "picture")
+    say(f"{dataset.root}: {pictures} in {most} of {names(dataset.labels)}")
     for note in dataset.notes:
         say(f"note: {note}")
     with (
