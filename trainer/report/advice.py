@@ -147,7 +147,8 @@ def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
     if number := len(suspects.pictures):
         first = int(suspects.pictures[0])
         picture, said = evidence.dataset.pictures[first], evidence.labels[evidence.said[first]]
-        others = f", and {count(number - 1, 'other')} like it" if number > 1 else ""
+        looks = "looks" if number == 2 else "look"  # each like whatever the network says
+        others = f", and {count(number - 1, 'other')} {looks} wrong too" if number > 1 else ""
         yield Advice(
             "mislabelled",
             f"{shorten(picture.path.name)} of {shorten(picture.label)} (session "
@@ -325,7 +326,9 @@ def _balance(evidence: Evidence) -> Iterator[Advice]:
 
 
 def _bursts(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
-    still = np.flatnonzero(nearest.within_likeness >= BURST)
+    # Of the same label: else it is gestures that look alike, not a hand that kept still.
+    same = evidence.targets[nearest.within] == evidence.targets
+    still = np.flatnonzero((nearest.within_likeness >= BURST) & same)
     if evidence.whole and len(still) > 0.6 * len(evidence.targets):
         pairs = np.stack([still[:6], nearest.within[still[:6]]], axis=1)
         yield Advice(
