@@ -18,10 +18,9 @@ from edge.card import BACKGROUND
 from edge.config import KINDS
 from edge.errors import SourceError
 from edge.files import is_folder
-from edge.pictures import find_pictures
+from edge.pictures import POINTS, find_pictures
 from edge.sources.opening import default_source, open_source
 from edge.sources.taken import AUTOMATIC
-from trainer.dataset import POINTS
 from trainer.errors import DataError
 from trainer.taken import note
 from trainer.words import shorten

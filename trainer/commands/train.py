@@ -133,7 +133,7 @@ def _say_figures(
     )
     click.echo(accuracy_line(card.training.accuracy, card.training.measured_on))
     if tested is not None and tested.n == 0:
-        say(f"warning: {test} has none of the labels taught: {', '.join(card.labels)}")
+        say(f"warning: {test} has none of the labels taught: {names(card.labels)}")
     elif tested is not None:
         click.echo(accuracy_line(tested.accuracy, f"{count(tested.n, 'picture')} of {test}"))
 
