@@ -15,6 +15,7 @@ from edge.frame import Frame
 from edge.pictures import read_picture
 from edge.sources.taken import turn_to
 from edge.sources.turning import Turn, turn
+from trainer.calibrate import NOTHING
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
 
@@ -50,6 +51,9 @@ class Evaluation:
     """Gestures that are right, but not sure enough to act."""
     limit: float = math.inf
     """The card's novelty, above which a picture is strange."""
+    enough: float = math.inf
+    """That which would let nine in ten of the strange ones act, without those that show nothing of
+    what alone is looked for; infinite where there are none."""
 
     @property
     def n(self) -> int:
@@ -115,6 +119,7 @@ def evaluate(
     confusion = np.zeros((len(index), len(index)), np.int64)
     accepted = 0
     right: Counter[str | None] = Counter()  # gestures, by what holds them back
+    strange: list[float] = []
     strangers: Counter[str] = Counter()
     skipped: list[str] = []
     for number, picture in enumerate(dataset.pictures, start=1):
@@ -127,7 +132,10 @@ def evaluate(
         if picture.label in index:
             confusion[index[picture.label], index[prediction.label]] += 1
             if prediction.label == picture.label != BACKGROUND:
-                right[held_back(classifier, prediction)] += 1
+                why = held_back(classifier, prediction)
+                right[why] += 1
+                if why == "strange" and prediction.novelty < NOTHING:
+                    strange.append(prediction.novelty)
         else:
             strangers[picture.label] += 1
             accepted += is_accepted(classifier, prediction)
@@ -145,6 +153,7 @@ def evaluate(
         right["strange"],
         right["unsure"],
         classifier.card.thresholds.novelty,
+        float(np.quantile(strange, 0.9)) if strange else math.inf,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import shutil
@@ -190,10 +191,14 @@ def _held_back(evaluation: Evaluation) -> str:
     told = (
         f"right, but held back: {' and '.join(reasons)}; record a session of that person or place"
     )
-    if not evaluation.strange:
+    if not math.isfinite(evaluation.enough):
         return told
-    limit = f"{evaluation.limit:.3g}"
-    return f"{told}, or raise novelty in [decide] of edge.toml above the model's {limit}"
+    # Rounded up, so that what is written there lets them act.
+    enough = math.ceil(10 * evaluation.enough) / 10
+    return (
+        f"{told}, or raise novelty in [decide] of edge.toml from the model's "
+        f"{evaluation.limit:.3g} to {enough:g}"
+    )
 
 
 def _per_class(evaluation: Evaluation) -> Table:

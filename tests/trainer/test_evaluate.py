@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections import Counter
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import trainer.evaluate
 from edge.classifier import Classifier, Prediction
 from edge.errors import PictureError
 from edge.sources.taken import AUTOMATIC
@@ -108,7 +110,14 @@ def test_right_gestures_that_would_not_act_are_counted_by_what_holds_them_back(a
         ),
     )
     assert (evaluation.sure, evaluation.strange, evaluation.unsure) == (1, 2, 2)
+    assert (evaluation.limit, evaluation.enough) == (3, 9)
     assert {"sure": 1, "strange": 2, "unsure": 2}.items() <= evaluation.as_json().items()
+
+
+def test_no_limit_lets_pictures_act_in_which_nothing_is_found(monkeypatch, answers):
+    monkeypatch.setattr(trainer.evaluate, "NOTHING", 8)
+    evaluation = evaluate(Fake(), answers(palm=[(2, 90, 9)]))
+    assert (evaluation.strange, evaluation.enough) == (1, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +127,8 @@ def test_right_gestures_that_would_not_act_are_counted_by_what_holds_them_back(a
             84, 3,
             (
                 "right, but held back: 84 as unlike anything taught and 3 as unsure; record a "
-                "session of that person or place, or raise novelty in [decide] of edge.toml above "
-                "the model's 3.42"
+                "session of that person or place, or raise novelty in [decide] of edge.toml from "
+                "the model's 3.42 to 5.2"
             ),
         ),
         (0, 3, "right, but held back: 3 as unsure; record a session of that person or place"),
@@ -130,7 +139,16 @@ def test_what_held_right_gestures_back_is_told_and_what_to_do(strange, unsure, t
     console = Console(width=400, record=True, file=io.StringIO())
     confusion = np.array([[130, 20], [0, 5]])
     evaluation = Evaluation(
-        ["fist", "palm"], confusion, 43, Counter(), 0, [], strange, unsure, 3.4217
+        ["fist", "palm"],
+        confusion,
+        43,
+        Counter(),
+        0,
+        [],
+        strange,
+        unsure,
+        3.4217,
+        5.13 if strange else math.inf,
     )
     print_evaluation(evaluation, console)
     lines = [line.strip() for line in console.export_text().splitlines()]
