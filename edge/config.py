@@ -31,6 +31,7 @@ FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
 """All that a source may be, for messages."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Strange = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 
 
 class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +42,8 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: Seconds = 0.3
     hold: Seconds = 0.2
     cooldown: Seconds = 0.5
+    novelty: Strange | None = None
+    """Above it a frame counts for nothing. In another room or light the card's may be too low."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -126,7 +126,7 @@ def make_decider(card: Card, decide: Decide = Decide()) -> Decider:  # noqa: B00
     return Decider(
         enter,
         leave,
-        novelty=card.thresholds.novelty,
+        novelty=card.thresholds.novelty if decide.novelty is None else decide.novelty,
         window=decide.window,
         hold=decide.hold,
         cooldown=decide.cooldown,

@@ -117,7 +117,7 @@ def choose(
     found = [held for held in measured if held is not None]
     if not found:
         best, held = int(np.argmax(_usual(parts, kinds))), None
-        why = "the best elsewhere; no session could be held out to measure on"
+        why = "the best of these elsewhere; no session could be held out to measure on"
     else:
         costs = [kind.milliseconds for kind in kinds] if len(kinds) > 1 else [0.0]
         right = np.stack([one.right for one in found])  # (kinds, held-out pictures)

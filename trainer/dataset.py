@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edge.card import BACKGROUND, NOTE
-from edge.pictures import SUFFIXES, ends, find_files, find_pictures, is_of_systems, natural_key
+from edge.pictures import (
+    POINTS,
+    SUFFIXES,
+    ends,
+    find_files,
+    find_pictures,
+    is_of_systems,
+    natural_key,
+)
 from edge.sources.taken import AUTOMATIC
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
@@ -23,8 +31,6 @@ if TYPE_CHECKING:
 
     from edge.card import Camera
 
-POINTS = ".points"
-"""Of a recording that kept no pictures, only a hand's points: see `trainer.features.points`."""
 OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
 """Pictures, too, but not ones that are read here."""
 FILMS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"}

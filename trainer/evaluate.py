@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from edge.frame import Frame
 from edge.pictures import read_picture
 from edge.sources.taken import turn_to
 from edge.sources.turning import Turn, turn
+from trainer.calibrate import NOTHING
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
 
@@ -43,6 +45,15 @@ class Evaluation:
     """Of those, how many it would call a gesture: sure enough, and not strange."""
     skipped: list[str]
     """One line for each picture that could not be read."""
+    strange: int = 0
+    """Gestures that are right and sure enough, but held back as unlike anything taught."""
+    unsure: int = 0
+    """Gestures that are right, but not sure enough to act."""
+    limit: float = math.inf
+    """The card's novelty, above which a picture is strange."""
+    enough: float = math.inf
+    """That which would let nine in ten of the strange ones act, without those that show nothing of
+    what alone is looked for; infinite where there are none."""
 
     @property
     def n(self) -> int:
@@ -85,6 +96,8 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "per_class": self.per_class(),
             "sure": self.sure,
+            "strange": self.strange,
+            "unsure": self.unsure,
             "unknown": {"n": self.unknown, "accepted": self.unknown_accepted},
             "strangers": dict(self.strangers),
             "skipped": self.skipped,
@@ -104,7 +117,9 @@ def evaluate(
     """
     index = {label: number for number, label in enumerate(classifier.labels)}
     confusion = np.zeros((len(index), len(index)), np.int64)
-    sure = accepted = 0
+    accepted = 0
+    right: Counter[str | None] = Counter()  # gestures, by what holds them back
+    strange: list[float] = []
     strangers: Counter[str] = Counter()
     skipped: list[str] = []
     for number, picture in enumerate(dataset.pictures, start=1):
@@ -116,7 +131,11 @@ def evaluate(
             continue
         if picture.label in index:
             confusion[index[picture.label], index[prediction.label]] += 1
-            sure += prediction.label == picture.label and is_accepted(classifier, prediction)
+            if prediction.label == picture.label != BACKGROUND:
+                why = held_back(classifier, prediction)
+                right[why] += 1
+                if why == "strange" and prediction.novelty < NOTHING:
+                    strange.append(prediction.novelty)
         else:
             strangers[picture.label] += 1
             accepted += is_accepted(classifier, prediction)
@@ -127,10 +146,14 @@ def evaluate(
     return Evaluation(
         list(classifier.labels),
         confusion,
-        sure,
+        right[None],
         strangers,
         accepted,
         skipped,
+        right["strange"],
+        right["unsure"],
+        classifier.card.thresholds.novelty,
+        float(np.quantile(strange, 0.9)) if strange else math.inf,
     )
 
 
@@ -155,9 +178,17 @@ def predict(classifier: Classifier, path: Path, how: Turn = Turn()) -> Predictio
 
 def is_accepted(classifier: Classifier, prediction: Prediction) -> bool:
     """Return whether a prediction alone would count as a gesture, by the card's thresholds."""
+    return prediction.label != BACKGROUND and held_back(classifier, prediction) is None
+
+
+def held_back(
+    classifier: Classifier, prediction: Prediction
+) -> Literal["unsure", "strange"] | None:
+    """Return why a prediction alone would not act, by the card's thresholds; None: it would.
+
+    What is both is unsure: a higher limit of novelty would not let it act.
+    """
     thresholds = classifier.card.thresholds
-    return (
-        prediction.label != BACKGROUND
-        and prediction.confidence >= thresholds.enter
-        and prediction.novelty <= thresholds.novelty
-    )
+    if not prediction.confidence >= thresholds.enter:
+        return "unsure"
+    return None if prediction.novelty <= thresholds.novelty else "strange"

@@ -169,8 +169,9 @@ def teach(
             choice = measure()
             learned = learn_all(choice.described)
     except KeyboardInterrupt:
+        what = "on held-out sessions" if (parted >= 0).any() else "features"
         raise TrainingError(
-            "stopped while measuring on held-out sessions; nothing was learned or written"
+            f"stopped while measuring {what}; nothing was learned or written"
         ) from None
     if recalled is not None:
         choice = recalled.told_of(choice)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shlex
+import shutil
+import sys
+import textwrap
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +19,7 @@ from rich.markup import escape  # a label may look like [bold]
 from rich.table import Table
 
 from edge.card import BACKGROUND
+from edge.errors import printable
 from trainer.words import count, names, percent, shorten
 
 if TYPE_CHECKING:
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from trainer.evaluate import Evaluation
     from trainer.recipe import Taught
 
+COMMAND, HELD = re.compile(r"(?<=: )trainer [^;,]+"), "\N{NO-BREAK SPACE}"
+"""What is to be run, in a message, and what stands there for a blank meanwhile."""
 LOOSE = 10.0
 """Novelty up to which a limit still keeps strangers out; taught pictures have about 1."""
 ENOUGH = 20
@@ -34,7 +42,17 @@ WORST = 10
 
 
 def say(text: str) -> None:
-    """Tell a person something: on stderr, so that stdout holds results alone."""
+    """Tell a person something: on stderr, so that stdout holds results alone.
+
+    A terminal breaks lines in mid-word, so they are broken here; but never a command, which
+    somebody may copy.
+    """
+    text = printable(text)
+    if sys.stderr.isatty():
+        columns = shutil.get_terminal_size().columns
+        bound = re.sub(COMMAND, lambda found: found[0].replace(" ", HELD), text)
+        lines = textwrap.wrap(bound, columns, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(lines).replace(HELD, " ")
     click.echo(text, err=True)
 
 
@@ -86,18 +104,21 @@ def _wrong_way_round(dataset: Dataset, accuracy: float) -> str:
     )
 
 
-def say_skipped(lines: list[str], thing: str = "picture") -> None:
-    """Name the pictures, or whatever it was, that could not be read, and say how many there were.
+def say_skipped(
+    lines: list[str], what: str = "picture", why: str = " that could not be read"
+) -> None:
+    """Name the pictures, or whatever it was, that were left out, and say how many there were.
 
     Args:
         lines: a line for each, with the reason.
-        thing: what they are.
+        what: they are.
+        why: they were, where it is the same for all.
     """
     for line in lines[:20]:
         say(f"skipped {line}")
     if lines:
         more = f" ({len(lines) - 20} not named here)" if len(lines) > 20 else ""
-        say(f"skipped {count(len(lines), thing)} that could not be read{more}")
+        say(f"skipped {count(len(lines), what)}{why}{more}")
 
 
 def say_sessions(dataset: Dataset) -> None:
@@ -108,7 +129,7 @@ def say_sessions(dataset: Dataset) -> None:
         usual = dataset.root == Path("data")
         there = "" if usual else f" --data {shlex.quote(str(dataset.root))}"
         say(
-            f"warning: only one session of {', '.join(lonely)}, so how well it is told from the "
+            f"warning: only one session of {names(lonely)}, so how well it is told from the "
             "others elsewhere is not known; record another one, at another time, place or light: "
             f"trainer capture {shlex.quote(lonely[0])}{there}"
         )
@@ -138,6 +159,8 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             if label != BACKGROUND
         )
         console.print(f"right and sure enough to act: {evaluation.sure} of {gestures} gestures")
+        if held_back := _held_back(evaluation):
+            console.print(escape(held_back))
         console.print(_per_class(evaluation))
         table = _confusion(evaluation)
         # Of what is wider than the console, rich's own measure says no more than its width.
@@ -157,6 +180,25 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
             near = get_close_matches(label.casefold(), evaluation.labels, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             console.print(f"{number:6}  {escape(shorten(label) + hint)}")
+
+
+def _held_back(evaluation: Evaluation) -> str:
+    """Say why right gestures would not act, and what to do; empty where all would."""
+    parts = {"unlike anything taught": evaluation.strange, "unsure": evaluation.unsure}
+    reasons = [f"{number} as {why}" for why, number in parts.items() if number]
+    if not reasons:
+        return ""
+    told = (
+        f"right, but held back: {' and '.join(reasons)}; record a session of that person or place"
+    )
+    if not math.isfinite(evaluation.enough):
+        return told
+    # Rounded up, so that what is written there lets them act.
+    enough = math.ceil(10 * evaluation.enough) / 10
+    return (
+        f"{told}, or raise novelty in [decide] of edge.toml from the model's "
+        f"{evaluation.limit:.3g} to {enough:g}"
+    )
 
 
 def _per_class(evaluation: Evaluation) -> Table:

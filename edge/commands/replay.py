@@ -246,7 +246,7 @@ def _labels(events: Events) -> list[str]:
 
 
 def _settings(decider: Decider) -> dict[str, float]:
-    names = ("enter", "leave", "window", "hold", "cooldown")
+    names = ("enter", "leave", "window", "hold", "cooldown", "novelty")
     return {name: round(getattr(decider, name), 4) for name in names}
 
 

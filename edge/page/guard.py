@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SHORTEST = 16
 """Characters of a token: nobody guesses so many."""
 MAKE_ONE = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe())'"
+WRONG = "wrong"
+"""In the address of the form that asks once more."""
 MONTH = 30 * 24 * 3600
 
 
@@ -55,22 +57,24 @@ class Guard:
                 f"--serve-host {host}: everybody there could look in; set HANDWAVE_TOKEN to "
                 f"{SHORTEST} characters or more ({MAKE_ONE})"
             )
-        if token is not None and len(token) < SHORTEST:
+        length = len((token or "").strip())
+        if token is not None and length < SHORTEST:
             raise OutputError(
-                f"HANDWAVE_TOKEN: {len(token)} characters can be guessed, {SHORTEST} are needed; "
+                f"HANDWAVE_TOKEN: {length} characters can be guessed, {SHORTEST} are needed; "
                 f"{MAKE_ONE}"
             )
         own = socket.gethostname().lower()
         self._names = {"localhost", host.lower(), own, f"{own.partition('.')[0]}.local"}
         self._digest = None if token is None else _digest(token)
 
-    def check(self, headers: Message, query: str, port: int) -> Answer | None:
+    def check(self, headers: Message, query: str, port: int, path: str = "") -> Answer | None:
         """Return what to answer to a request that may not be answered; None if it may.
 
         Args:
             headers: the request's.
             query: what stands behind `?` in its address.
             port: where it came in; cookies do not tell ports apart.
+            path: what is asked for; at `/` a person is asked again.
         """
         hosts = headers.get_all("Host") or []
         if len(hosts) != 1:
@@ -80,9 +84,9 @@ class Guard:
         site, mode = headers.get("Sec-Fetch-Site"), headers.get("Sec-Fetch-Mode")
         if site in {"cross-site", "same-site"} and mode != "navigate":
             return Answer(403, "not for other sites' pages")
-        return self._check_token(headers, query, f"handwave-{port}")
+        return self._check_token(headers, path, query, f"handwave-{port}")
 
-    def _check_token(self, headers: Message, query: str, cookie: str) -> Answer | None:
+    def _check_token(self, headers: Message, path: str, query: str, cookie: str) -> Answer | None:
         if self._digest is None:
             return None
         told = parameter(query, "token")
@@ -95,7 +99,10 @@ class Guard:
             return None
         if any(self._knows(value) for value in _cookies(headers, cookie)):
             return None
-        return Answer(401, "", (("WWW-Authenticate", "Bearer"),))
+        if told is not None and path == "/":  # a person's slip is no reason to keep it there either
+            return Answer(303, "", (("Location", f"/?{WRONG}=1"),))
+        line = "That is not it; try again." if parameter(query, WRONG) else ""
+        return Answer(401, line, (("WWW-Authenticate", "Bearer"),))
 
     def _knows(self, digest: str) -> bool:
         """Return whether it is the token's digest, in a time that says nothing of how near."""
@@ -116,7 +123,8 @@ def find_token() -> str | None:
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(f"handwave {token}".encode("utf-8", "replace")).hexdigest()
+    # A blank at either end is what copying brings along.
+    return hashlib.sha256(f"handwave {token.strip()}".encode("utf-8", "replace")).hexdigest()
 
 
 def parameter(query: str, name: str) -> str | None:

@@ -171,7 +171,7 @@ class Page:
     def refusal(self, answer: Answer) -> tuple[int, str, bytes]:
         """Return what a person sees who may not look; a form for the token if that is why."""
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            return 401, HTML, self._html["token.html"]
+            return 401, HTML, self._html["token.html"].replace(b"{told}", answer.text.encode())
         return _plain(answer.status, answer.text)
 
     def _newest(self) -> Look | None:
@@ -329,7 +329,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self, act: Callable[[Page, str, str], tuple[int, str, bytes]]) -> None:
         page, (path, _, query) = self.server.page, self.path.partition("?")
-        refused = self.server.guard.check(self.headers, query, self.server.server_port)
+        refused = self.server.guard.check(self.headers, query, self.server.server_port, path)
         if refused is not None:
             self._send(*page.refusal(refused), extra=refused.headers)
             return

@@ -14,7 +14,13 @@ from edge.decider import GAP
 from edge.errors import SourceError
 from edge.files import is_folder
 from edge.frame import Frame, Source
-from edge.pictures import find_pictures, natural_key, read_those_that_can_be
+from edge.pictures import (
+    POINTS,
+    find_files,
+    find_pictures,
+    natural_key,
+    read_those_that_can_be,
+)
 from edge.sources.taken import AUTOMATIC, read_note, session_of, turn_to
 from edge.sources.turning import Turn, turn
 
@@ -61,6 +67,11 @@ class Folder(Source):
             raise SourceError(f"{path}: no such folder; a source is {FORMS}")
         found = [picture.relative_to(self._root) for picture in find_pictures(self._root)]
         if not found:
+            if any(one.suffix == POINTS for one in find_files(self._root)):
+                raise SourceError(
+                    f"{path}: only points were kept there, and a model file looks at pictures; "
+                    "record some without --keep"
+                )
             raise SourceError(f"{path}: no pictures in there (JPEG, PNG, WebP, BMP, GIF)")
         self._parts = self._divided(found)
 

@@ -45,13 +45,14 @@ def test_everything_that_can_be_said(write):
             'model = "models/m.onnx"\nsource = "webcam:1"\n'
             "[when.rock]\nled = 17\nbuzzer = [22, 23]\n[when.palm]\nled = [5]\n"
             "[decide]\nenter = 0.8\nleave = 0.6\nwindow = 0\nhold = 1\ncooldown = 2.5\n"
+            "novelty = 7\n"
         )
     )
     assert got.model == got.path.parent / "models" / "m.onnx"
     assert got.source == "webcam:1"
     assert pins(got, "rock") == [("led", 17), ("buzzer", 22), ("buzzer", 23)]
     assert pins(got, "palm") == [("led", 5)]
-    assert got.decide == config.Decide(0.8, 0.6, 0, 1, 2.5)
+    assert got.decide == config.Decide(0.8, 0.6, 0, 1, 2.5, 7)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "[when]\n", "[when.rock]\n"])
@@ -112,6 +113,7 @@ def test_an_absolute_model_path_stays_as_it_is(write):
         ("[decide]\nenter = 'x'", "[decide] enter: expected a number, got text"),
         ("[decide]\nenter = 1", "[decide] enter: expected a number < 1.0"),
         ("[decide]\nleave = 0.0", "[decide] leave: expected a number > 0.0"),
+        ("[decide]\nnovelty = 0", "[decide] novelty: expected a number > 0.0"),
         ("[decide]\nhold = -1", "[decide] hold: expected a number >= 0.0"),
         ("[decide]\ncooldown = 61", "[decide] cooldown: expected a number <= 60.0"),
         ("[decide]\nwindow = inf", "[decide] window: expected a number <= 60.0"),
@@ -178,7 +180,7 @@ def test_hostile_toml_is_one_line_too(write, text):
 
 
 @pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf"])
-@pytest.mark.parametrize("key", ["enter", "leave", "window", "hold", "cooldown"])
+@pytest.mark.parametrize("key", ["enter", "leave", "window", "hold", "cooldown", "novelty"])
 def test_what_is_no_number_is_no_setting(write, key, value):
     assert complaint(write(f"[decide]\n{key} = {value}")).startswith(f"[decide] {key}: ")
 

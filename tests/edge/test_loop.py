@@ -283,9 +283,9 @@ def test_thresholds_come_from_the_card_unless_the_config_says_otherwise(taught):
         limits.enter, limits.leave, limits.novelty,
     )  # fmt: skip
     own = make_decider(
-        taught.card, Decide(enter=0.9, leave=0.2, window=1.0, hold=2.0, cooldown=3.0)
+        taught.card, Decide(enter=0.9, leave=0.2, window=1.0, hold=2.0, cooldown=3.0, novelty=4.0)
     )
-    assert (own.enter, own.leave) == (0.9, 0.2)
+    assert (own.enter, own.leave, own.novelty) == (0.9, 0.2, 4.0)
     assert (own.window, own.hold, own.cooldown) == (1.0, 2.0, 3.0)
 
 

@@ -98,7 +98,7 @@ def test_train_for_people_says_what_was_written_and_how_good_it_is(data, tmp_pat
     assert "wrote " in result.stdout
     assert "accuracy " in result.stdout
     assert "36 pictures" in result.stdout
-    assert "36 pictures in 3 sessions of background, fist, palm" in result.stderr
+    assert "36 pictures in 3 sessions of background, fist and palm" in result.stderr
     assert contents(tmp_path) == ["m.onnx", "report.html"]
 
 
@@ -132,7 +132,7 @@ def test_one_session_a_label_is_taught_with_a_warning_and_no_accuracy(make_data,
     root = make_data(sessions=1, pictures=2)
     result = fine(run("train", root, "-o", tmp_path / "m.onnx", "--json"))
     assert json.loads(result.stdout)["accuracy"] is None
-    assert "only one session of background, fist, palm" in result.stderr
+    assert "only one session of background, fist and palm" in result.stderr
     assert "unknown" in fine(run("train", root, "-o", tmp_path / "m.onnx")).stdout
 
 
@@ -145,6 +145,18 @@ def test_loose_pictures_are_taught_with_a_note(make_data, tmp_path, quick):
     result = fine(run("train", root, "-o", tmp_path / "m.onnx"))
     assert result.stderr.count("note: ") == 7  # four about weights: why not fetched, not here
     assert "note: palm: 3 pictures without a session's folder" in result.stderr
+
+
+def test_the_last_word_of_a_training_without_weights_is_how_to_get_them(data, tmp_path, quick):
+    result = fine(run("train", data, "-o", tmp_path / "m.onnx"))
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("warning: the hand ")  # the backbone's may be installed
+    assert "weights are missing, " in last
+    assert "; on a line with internet: trainer features fetch hand" in last
+    assert "advice: The hand" not in result.stderr  # once is enough
+    assert "weights are missing" in (tmp_path / "report.html").read_text()
+    result = fine(run("train", data, "-o", tmp_path / "m.onnx", "--features", "pixels"))
+    assert "weights are missing" not in result.stderr  # nobody asked for more
 
 
 def test_unreadable_pictures_are_named_skipped_and_counted(make_data, tmp_path, quick):
@@ -166,7 +178,7 @@ def test_a_thousand_unreadable_pictures_do_not_flood_the_terminal(make_data, tmp
     for number in range(100):
         (root / "palm" / "s0" / f"bad{number}.png").write_bytes(b"?")
     result = fine(run("train", root, "-o", tmp_path / "m.onnx"))
-    assert len(result.stderr.splitlines()) < 45
+    assert len(result.stderr.splitlines()) < 50
     assert "skipped 100 pictures" in result.stderr
 
 
@@ -670,6 +682,17 @@ def test_what_cannot_be_captured_is_one_line_and_leaves_nothing(
     (tmp_path / "text.mp4").write_text("no film")
     assert says in error(run("capture", *arguments))
     assert contents(tmp_path) == ["empty", "text.mp4"]
+
+
+@pytest.mark.parametrize("option", [("--countdown", "nan"), ("--data", "")])
+def test_what_is_no_number_or_folder_is_refused_before_anything_is_recorded(
+    tmp_path, monkeypatch, option
+):
+    monkeypatch.chdir(tmp_path)
+    result = run("capture", "palm", "--source", "virtual", "-n", 2, *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+    assert contents(tmp_path) == []
 
 
 def test_a_folder_of_unreadable_pictures_records_nothing(tmp_path):

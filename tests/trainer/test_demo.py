@@ -50,6 +50,16 @@ def test_own_pictures_are_taught_exported_run_and_shown(make_data, tmp_path):
     assert len(list(data.rglob("*.jpg"))) == 48  # the user's own are all still there
 
 
+def test_ctrl_c_is_one_line_that_says_where_things_are(monkeypatch, tmp_path):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.demo, "run_demo", stopped)
+    done = CliRunner().invoke(main, ["demo", "-o", str(tmp_path)], prog_name="trainer")
+    assert done.exit_code == 1
+    assert done.stderr == f"trainer: stopped; whatever it had made by then is in {tmp_path}\n"
+
+
 def test_one_picture_a_label_is_one_line_and_nothing_is_made(make_data, tmp_path):
     arguments = ["demo", make_data(sessions=1, pictures=1), "-o", tmp_path / "out"]
     done = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="trainer")

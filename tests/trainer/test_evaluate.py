@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections import Counter
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import trainer.evaluate
 from edge.classifier import Classifier, Prediction
 from edge.errors import PictureError
 from edge.sources.taken import AUTOMATIC
@@ -97,6 +99,60 @@ def test_precision_and_recall_are_not_each_other():
     evaluation = Evaluation(["a", "b"], np.array([[8, 2], [0, 5]]), 0, Counter(), 0, [])
     assert evaluation.per_class()["a"] == {"precision": 1.0, "recall": 0.8, "n": 10}
     assert evaluation.per_class()["b"]["precision"] == pytest.approx(5 / 7)
+
+
+def test_right_gestures_that_would_not_act_are_counted_by_what_holds_them_back(answers):
+    evaluation = evaluate(
+        Fake(),
+        answers(
+            background=[(0, 90, 9), (0, 50, 0)],  # never acts anyway
+            palm=[(2, 90, 0), (2, 90, 9), (2, 90, 9), (2, 50, 0), (2, 50, 9), (1, 90, 9)],
+        ),
+    )
+    assert (evaluation.sure, evaluation.strange, evaluation.unsure) == (1, 2, 2)
+    assert (evaluation.limit, evaluation.enough) == (3, 9)
+    assert {"sure": 1, "strange": 2, "unsure": 2}.items() <= evaluation.as_json().items()
+
+
+def test_no_limit_lets_pictures_act_in_which_nothing_is_found(monkeypatch, answers):
+    monkeypatch.setattr(trainer.evaluate, "NOTHING", 8)
+    evaluation = evaluate(Fake(), answers(palm=[(2, 90, 9)]))
+    assert (evaluation.strange, evaluation.enough) == (1, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("strange", "unsure", "told"),
+    [
+        (
+            84, 3,
+            (
+                "right, but held back: 84 as unlike anything taught and 3 as unsure; record a "
+                "session of that person or place, or raise novelty in [decide] of edge.toml from "
+                "the model's 3.42 to 5.2"
+            ),
+        ),
+        (0, 3, "right, but held back: 3 as unsure; record a session of that person or place"),
+        (0, 0, None),
+    ],
+)  # fmt: skip
+def test_what_held_right_gestures_back_is_told_and_what_to_do(strange, unsure, told):
+    console = Console(width=400, record=True, file=io.StringIO())
+    confusion = np.array([[130, 20], [0, 5]])
+    evaluation = Evaluation(
+        ["fist", "palm"],
+        confusion,
+        43,
+        Counter(),
+        0,
+        [],
+        strange,
+        unsure,
+        3.4217,
+        5.13 if strange else math.inf,
+    )
+    print_evaluation(evaluation, console)
+    lines = [line.strip() for line in console.export_text().splitlines()]
+    assert [line for line in lines if "held back" in line] == ([told] if told else [])
 
 
 def test_labels_never_taught_are_counted_apart(answers):

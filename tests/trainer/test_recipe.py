@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import trainer.learn
+import trainer.recipe
 import trainer.training
 import trainer.validate
 from trainer.cache import FeatureCache
@@ -161,6 +162,21 @@ def test_pictures_of_nothing_teach_nothing_but_break_nothing(
     P = taught.probabilities(taught.described.rows[:, 0])
     assert np.isfinite(P).all()
     assert np.isfinite(taught.thresholds.novelty)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "says"),
+    [(1, "stopped while measuring features"), (2, "stopped while measuring on held-out sessions")],
+)
+def test_who_stops_it_is_told_at_what(make_data, edges, monkeypatch, sessions, says):
+    def stopped(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.recipe, "choose", stopped)
+    with pytest.raises(TrainingError, match=f"{says}; nothing was learned or written"):
+        teach(
+            read_dataset(make_data(sessions=sessions, pictures=1)), [make_features("pixels"), edges]
+        )
 
 
 def test_several_kinds_are_measured_and_one_is_taken(data, edges, quick):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from trainer.dataset import Dataset, Picture
-from trainer.tell import LOOSE, say_end, say_sessions
+from trainer.tell import LOOSE, say, say_end, say_sessions
 
 
 def taught(
@@ -72,3 +73,29 @@ def test_the_recording_that_is_advised_goes_to_the_same_data(capsys, root, more)
                 Picture(Path(root) / "palm" / "2.jpg", "palm", "b")]  # fmt: skip
     say_sessions(Dataset(Path(root), pictures))
     assert capsys.readouterr().err.endswith(f"trainer capture fist{more}\n")
+
+
+def test_many_labels_with_one_session_are_a_number(capsys):
+    found = [Picture(Path(f"{n}/a"), str(n), "a") for n in range(150)]
+    say_sessions(Dataset(Path("data"), found))
+    err = capsys.readouterr().err
+    assert "only one session of 0, 1, 2 and 147 more, so" in err
+
+
+def test_a_terminal_gets_whole_words_and_whole_commands(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    say("warning: how well it is told from the others is not known: trainer capture rock --data d")
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert lines == ["warning: how well it is told from the", "others is not known:"]
+    assert last == "trainer capture rock --data d"
+
+
+def test_what_is_no_terminal_gets_one_line(capsys):
+    say("note: " + "word " * 50 + "end")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_a_terminal_would_obey_is_not_told(capsys):
+    say("note: '\u202e\x1b[2J' is called 'x' here")
+    assert capsys.readouterr().err == "note: '??[2J' is called 'x' here\n"

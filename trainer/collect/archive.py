@@ -168,6 +168,7 @@ def _entry(info: zipfile.ZipInfo) -> Entry | None:
             name = raw.decode()
         except UnicodeDecodeError:
             name = raw.decode("cp437")
+    name = name.replace("\\", "/")  # old packers on Windows
     parts = tuple(part for part in name.split("/") if part not in {"", "."})
     if reason := _unsafe(name, parts):
         raise _RefusedError(f"holds {name[:80]!a}, {reason}")
@@ -189,7 +190,7 @@ def _unsafe(name: str, parts: tuple[str, ...]) -> str | None:
     """Return why a name has no business in an archive of pictures, or None."""
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name):
         return "a name with control characters"
-    if ".." in parts or name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name):
+    if ".." in parts or name.startswith("/") or re.match("[A-Za-z]:", name):
         return "a path that leaves the folder"
     if any(part.partition(".")[0].strip().upper() in DEVICES for part in parts):
         return "a device's name"

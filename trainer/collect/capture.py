@@ -18,12 +18,12 @@ from edge.card import BACKGROUND
 from edge.config import KINDS
 from edge.errors import SourceError
 from edge.files import is_folder
-from edge.pictures import find_pictures
+from edge.pictures import POINTS, find_pictures
 from edge.sources.opening import default_source, open_source
 from edge.sources.taken import AUTOMATIC
-from trainer.dataset import POINTS
 from trainer.errors import DataError
 from trainer.taken import note
+from trainer.words import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -68,11 +68,8 @@ def session_folder(data: Path, label: str) -> Path:
     Raises:
         DataError: the label cannot be a folder's name.
     """
-    if not _is_word(label):
-        raise DataError(
-            f"'{label}' cannot be a label; use letters, digits, spaces, '.', '-', '_' or '+', "
-            "a letter or digit first"
-        )
+    if wrong := _wrong_with(label):
+        raise DataError(f"'{shorten(label)}' cannot be a label: {wrong}")
     name = time.strftime("%Y-%m-%d-%H%M%S")
     folder, number = data / label / name, 1
     while folder.exists():
@@ -81,15 +78,25 @@ def session_folder(data: Path, label: str) -> Path:
     return folder
 
 
-def _is_word(label: str) -> bool:
-    """Return whether a label is one in any script, which joins letters with marks, or an emoji."""
+def _wrong_with(label: str) -> str:
+    """Return why a label is no word of any script, which joins letters with marks, nor an emoji."""
     kinds = [unicodedata.category(letter) for letter in label]
-    plain = all(
-        kind[0] in "LMN" or kind == "So" or letter in JOINING
+    strange = [
+        letter
         for kind, letter in zip(kinds, label, strict=True)
-    )
-    begins = bool(kinds) and (kinds[0][0] in "LN" or kinds[0] == "So")
-    return plain and begins and len(label) <= LONGEST and label == label.strip(" .")
+        if not (kind[0] in "LMN" or kind == "So" or letter in JOINING)
+    ]
+    if not label:
+        return "it is empty; say what you show, such as rock"
+    if len(label) > LONGEST:
+        return f"it has {len(label)} letters, and {LONGEST} are the most"
+    if strange:
+        return f"it has {strange[0]!a} in it; use letters, digits, spaces, '.', '-', '_' or '+'"
+    if label != label.rstrip(" ."):
+        return f"it ends with a {'blank' if label[-1] == ' ' else 'dot'}; leave that out"
+    if not (kinds[0][0] in "LN" or kinds[0] == "So"):
+        return f"it begins with {label[0]!a}; a letter or digit comes first"
+    return ""
 
 
 def open_for_capture(
@@ -262,7 +269,7 @@ def _shot(image: Image, kept: int, left: float, lacking: str) -> Shot:
     warning = (
         "too dark: more light, from the front" if brightness < DARK
         else "too bright: less light, or turn away from the window" if brightness > BRIGHT
-        else "blurred: hold still, or clean the lens" if sharpness < BLURRED
+        else "blurred, or a bare wall: hold still, or clean the lens" if sharpness < BLURRED
         else ""
     )  # fmt: skip
     return Shot(image, kept, brightness, lacking or warning, left)

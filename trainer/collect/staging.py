@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import unicodedata
+from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from edge.pictures import natural_key
+from edge.errors import printable
+from edge.pictures import is_of_systems, natural_key
 from trainer.collect.archive import DEVICES
 from trainer.errors import DataError
 
@@ -32,11 +35,12 @@ def fold(name: str) -> str:
 
 def safe_name(text: str) -> str:
     """Return the nearest name that a visible folder can have anywhere; empty: there is none."""
-    letters = (
-        "-" if letter in '<>:"/\\|?*' or unicodedata.category(letter) in {"Cc", "Cs"} else letter
-        for letter in tidy(text)
+    seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    # Letters that show nothing, or turn what follows, would make two names of what looks like one.
+    name = "".join(
+        "-" if letter in '<>:"/\\|?*' else letter for letter in printable(tidy(seen), "-")
     )
-    name = "".join(letters).strip(" .")
+    name = name.strip(" .")
     name = name.encode()[:LONGEST].decode(errors="ignore").strip(" .")
     return "" if name.partition(".")[0].strip().upper() in DEVICES else name
 
@@ -114,6 +118,25 @@ class Staging:
         folder = self._folders.get((label, session))
         return folder if folder in self._kept else None
 
+    def there_already(self) -> list[Path]:
+        """Return the sessions in `data/` that have most of a gathered one's pictures already.
+
+        Taught beside them, the new ones are dropped as copies, with what is noted of them. To be
+        asked before that is.
+        """
+        found: dict[Path, None] = {}
+        with _writing(self._data):
+            homes = self._homes()
+            for (label, _), place in self._folders.items():
+                if place in self._kept:
+                    own = Counter(_digests(place))
+                    sizes = {path.stat().st_size for path in place.iterdir()}
+                    for session in _sessions(homes[label]):
+                        there = set(_digests(session, sizes))
+                        if 2 * sum(own[one] for one in there) > own.total():
+                            found[session] = None
+        return list(found)
+
     def settle(self, *, default: str, wanted: str | None) -> list[str]:
         """Move everything into place.
 
@@ -133,8 +156,7 @@ class Staging:
         """
         with _writing(self._data):
             there = [path for path in self._data.iterdir() if path.is_dir()]
-            spelled = {fold(path.name): path.name for path in there}
-            homes = {label: self._data / spelled.get(fold(label), label) for label in self.counts}
+            homes = self._homes()
             labels = homes.values() if wanted else there
             taken = {fold(path.name) for home in labels if home.is_dir() for path in home.iterdir()}
             full = {key: place for key, place in self._folders.items() if place in self._kept}
@@ -147,6 +169,12 @@ class Staging:
         self.counts = {homes[label].name: count for label, count in self.counts.items()}
         self._settled = True
         return list(sessions.values())
+
+    def _homes(self) -> dict[str, Path]:
+        """Return the folder that each label goes to: that which is there, in whatever case."""
+        there = (path for path in self._data.iterdir() if path.is_dir())
+        spelled = {fold(path.name): path.name for path in there}
+        return {label: self._data / spelled.get(fold(label), label) for label in self.counts}
 
     def _make(self, folder: Path) -> None:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -173,6 +201,20 @@ def _names(
         taken.add(fold(free))
         names[session] = free
     return names
+
+
+def _sessions(home: Path) -> list[Path]:
+    if not home.is_dir():
+        return []
+    found = (path for path in home.iterdir() if path.is_dir() and not is_of_systems(path.name))
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def _digests(folder: Path, sizes: set[int] | None = None) -> Iterator[bytes]:
+    """Yield a digest of each file's content; None for `sizes` reads all, not only some sizes."""
+    for path in folder.rglob("*"):
+        if path.is_file() and (sizes is None or path.stat().st_size in sizes):
+            yield hashlib.blake2b(path.read_bytes(), digest_size=20).digest()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -28,7 +29,7 @@ from edge.sources.taken import MAX_BYTES, parse_note
 from trainer.collect.archive import Archive, Entry
 from trainer.collect.label_lists import MOST_TEXT, parse_labels
 from trainer.collect.staging import Staging, fold, safe_name, tidy
-from trainer.dataset import FILMS, NOTHING, OTHER_FORMATS
+from trainer.dataset import FILMS, NOTHING, OTHER_FORMATS, PARTS
 from trainer.errors import DataError
 from trainer.taken import MIRROR, note
 
@@ -57,9 +58,12 @@ NO_PICTURES = (
 A_FILM = "a film; unpack it, and: trainer capture LABEL --source FILE"
 OF_PROJECT = r"-!-\d+\.\w+"
 """How the names of a project's pictures end, a regular expression."""
+NAMED = 8
+"""Folders that are named."""
 MIRRORED = (
-    "Teachable Machine mirrors what a webcam sees; where left and right differ, import with "
-    "--flipped instead, so that the device's camera is flipped alike"
+    "Teachable Machine mirrors what a webcam sees; where left and right differ, delete this "
+    "session's folders and import it again with --flipped, so that the device's camera is flipped "
+    "alike"
 )
 
 
@@ -114,7 +118,8 @@ def import_archive(
         progress: called with pictures done, and of how many.
 
     Raises:
-        DataError: not such an archive, or one that is not safe, or data/ cannot be written.
+        DataError: not such an archive, or one that is not safe, or its pictures are there already,
+            or data/ cannot be written.
     """
     _refuse_a_file(archive, data)
     for name in (label, session):
@@ -134,6 +139,12 @@ def import_archive(
                     progress(done, len(samples))
             if not staging.counts:
                 raise DataError(f"{archive}: none of its pictures can be read; {skipped[0]}")
+            if there := staging.there_already():
+                raise DataError(
+                    f"{archive}: its pictures are there already; to import them again, delete "
+                    f"{'this folder' if len(there) == 1 else 'these folders'} first: "
+                    + _folders(there)
+                )
             _carry_notes(source, samples, names, staging)
             if flipped:
                 for folder in staging.folders:
@@ -146,6 +157,12 @@ def import_archive(
     notes += _background_notes(staging.counts)
     notes += [MIRRORED] if flipped is None and _is_of_teachable(archive, samples) else []
     return Imported(str(archive), staging.counts, sessions, skipped, notes)
+
+
+def _folders(paths: Sequence[Path]) -> str:
+    """Return `data/rock/project data/palm/project`, as `rm -r` takes them; the rest as a number."""
+    shown = " ".join(shlex.quote(str(path)) for path in paths[:NAMED])
+    return shown + (f" and {len(paths) - NAMED} more" if len(paths) > NAMED else "")
 
 
 def _refuse_a_file(path: Path, data: Path) -> None:
@@ -245,6 +262,8 @@ def _one_class(layout: _Layout, label: str | None) -> _Named | None:
 def _class_folders(layout: _Layout, _label: str | None) -> _Named:
     """Name pictures by the folders in which they lie, a class each.
 
+    Parts of a data set above the classes, `train` and `test` say, are sessions of them.
+
     Raises:
         DataError: the folders are named by times, as sessions are.
     """
@@ -255,10 +274,13 @@ def _class_folders(layout: _Layout, _label: str | None) -> _Named:
             f"{layout.archive}: '{min(times)}' in it is a session's folder, no class; say what "
             f"the pictures show with --label {layout.top or 'NAME'}"
         )
+    divided = bool(inside) and all(path[0].casefold() in PARTS and path[2:] for path in inside)
     return [
-        (_of_samples(path[0]), "-".join(path[1:-1])) if path[1:] else ("", "")
+        ("", "") if not path[1:]
+        else (_of_samples(path[1]), "-".join((path[0], *path[2:-1]))) if divided
+        else (_of_samples(path[0]), "-".join(path[1:-1]))
         for path in layout.paths
-    ]
+    ]  # fmt: skip
 
 
 def _refuse_others(source: Archive, pictures: list[Entry]) -> None:

@@ -77,6 +77,8 @@ def capture(
     )
     from trainer.collect.viewfinder import Viewfinder
 
+    if not countdown >= 0:  # NaN is in any range
+        raise click.UsageError(f"--countdown {countdown}: no number of seconds")
     folder = session_folder(data, label)
     if keep != "pictures":
         fetch_missing([keep])

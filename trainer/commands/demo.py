@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edge.console import Command
+from edge.errors import HandwaveError
 from trainer.commands.shared import kinds_for
 
 
@@ -23,7 +24,10 @@ def demo(*, data: Path | None, output: Path) -> None:
     """
     from trainer.demo import run_demo
 
-    if data is None:
-        run_demo(None, output)
-    else:
-        run_demo(data, output, kinds=lambda: kinds_for("auto"))
+    try:
+        if data is None:
+            run_demo(None, output)
+        else:
+            run_demo(data, output, kinds=lambda: kinds_for("auto"))
+    except KeyboardInterrupt:
+        raise HandwaveError(f"stopped; whatever it had made by then is in {output}") from None

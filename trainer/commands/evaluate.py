@@ -10,6 +10,7 @@ import click
 from edge.console import Command
 from trainer.commands.shared import check_order, json_option, measure
 from trainer.tell import accuracy_line, print_evaluation, say
+from trainer.words import names
 
 
 @click.command(
@@ -34,7 +35,7 @@ def evaluate(*, model: Path, data: Path, as_json: bool) -> None:
         return
     print_evaluation(evaluation)
     if evaluation.n == 0:
-        say(f"warning: {data} has none of the labels taught: {', '.join(classifier.labels)}")
+        say(f"warning: {data} has none of the labels taught: {names(classifier.labels)}")
     taught = classifier.card.training
     click.echo(
         "when it was taught: "

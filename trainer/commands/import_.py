@@ -68,7 +68,7 @@ def import_(
             if note not in told:  # what is true of three archives is read once
                 say(f"note: {note}")
         told.update(imported.notes)
-        say_skipped(imported.skipped, "file")
+        say_skipped(imported.skipped, "file", "")
         if not as_json:
             counts = ", ".join(f"{number} of '{name}'" for name, number in imported.labels.items())
             click.echo(f"{archive}: {counts}; session {', '.join(imported.sessions)} in {data}")

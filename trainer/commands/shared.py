@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,21 @@ if TYPE_CHECKING:
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON value on stdout and nothing else."
 )
+
+
+class _Folder(click.Path):
+    """A folder's path, which an empty text is not: that would be where somebody happens to be."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; name a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 data_option = click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), default="data", show_default=True,
+    "--data", type=_Folder(path_type=Path, file_okay=False), default="data", show_default=True,
     help="The folder of all labels.",
 )  # fmt: skip
 

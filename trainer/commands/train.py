@@ -17,7 +17,7 @@ from edge.errors import PictureError
 from trainer.commands.shared import ended_by_signals, json_option, kinds_for, measure
 from trainer.errors import DataError, ExportError, TrainingError
 from trainer.tell import accuracy_line, say, say_choice, say_end, say_sessions, say_skipped
-from trainer.words import count
+from trainer.words import count, names
 
 if TYPE_CHECKING:
     from edge.card import Card
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from trainer.features import Features
     from trainer.recipe import Taught
 
+NEEDED = ("hand", "backbone")
+"""Kinds without which `auto` makes far worse models."""
 SAID = 3
 """Pieces of the report's advice that are said at once."""
 
@@ -78,6 +80,7 @@ def train(
     from edge.classifier import Classifier
     from trainer.dataset import check_teachable, read_dataset, without_copies
     from trainer.export import export
+    from trainer.features.weights import missing, without
 
     start = time.perf_counter()
     page = None if no_report else page or output.with_name("report.html")
@@ -93,7 +96,9 @@ def train(
     dataset = without_copies(read_dataset(data))
     check_teachable(dataset)
     unseen = _other_pictures(test, data)
-    kinds = kinds_for(_kept_or(dataset, features))
+    wanted = _kept_or(dataset, features)
+    kinds = kinds_for(wanted)
+    lacking = missing(NEEDED) if wanted == "auto" else []
     taught = _teach(dataset, kinds, hidden=hidden, seed=seed, mirror=mirror)
     card = export(taught, output)
     tested = measure(Classifier(output), unseen) if unseen else None
@@ -103,18 +108,32 @@ def train(
         plot_loss(taught.history, plots / "loss.png")
     seconds = time.perf_counter() - start
     if page is not None:
-        _report(taught, card, output, page, seconds)
+        _report(taught, card, output, page, seconds, lacking=lacking)
         seconds = time.perf_counter() - start
     if as_json:
         click.echo(json.dumps(_train_json(taught, output, page, tested, seconds)))
-        return
+    else:
+        _say_figures(taught, card, output, tested=tested, test=test, seconds=seconds)
+    if lacking:  # last: what is said at the top has long scrolled away
+        say(f"warning: {without(lacking)}")
+
+
+def _say_figures(
+    taught: Taught,
+    card: Card,
+    output: Path,
+    *,
+    tested: Evaluation | None,
+    test: Path | None,
+    seconds: float,
+) -> None:
     size = output.stat().st_size / 1000
     click.echo(
         f"wrote {output} ({size:.0f} kB, {taught.features.name} features) in {seconds:.1f} s"
     )
     click.echo(accuracy_line(card.training.accuracy, card.training.measured_on))
     if tested is not None and tested.n == 0:
-        say(f"warning: {test} has none of the labels taught: {', '.join(card.labels)}")
+        say(f"warning: {test} has none of the labels taught: {names(card.labels)}")
     elif tested is not None:
         click.echo(accuracy_line(tested.accuracy, f"{count(tested.n, 'picture')} of {test}"))
 
@@ -140,9 +159,11 @@ def _teach(
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
 
-    pictures, sessions = len(dataset.pictures), {p.session for p in dataset.pictures}
-    where = f"{dataset.root}: {count(pictures, 'picture')} in {count(len(sessions), 'session')}"
-    say(f"{where} of {', '.join(dataset.labels)}")
+    # Of a label, as all advice counts them: each label may call its sessions otherwise.
+    sessions = {len(found) for found in dataset.sessions().values()}
+    most = f"{'up to ' if len(sessions) > 1 else ''}{count(max(sessions), 'session')}"
+    pictures = count(len(dataset.pictures), "picture")
+    say(f"{dataset.root}: {pictures} in {most} of {names(dataset.labels)}")
     for note in dataset.notes:
         say(f"note: {note}")
     with (
@@ -194,11 +215,15 @@ def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
     return unseen
 
 
-def _report(taught: Taught, card: Card, output: Path, page: Path, seconds: float) -> None:
+def _report(
+    taught: Taught, card: Card, output: Path, page: Path, seconds: float, *, lacking: list[str]
+) -> None:
     """Write the page about a training, and say the most important of its advice."""
     from trainer.report.findings import report
 
-    for advice in report(taught, card, output, page, seconds).advice[:SAID]:
+    found = report(taught, card, output, page, seconds, lacking=lacking).advice
+    # Missing weights are warned of last.
+    for advice in [one for one in found if one.kind != "weights"][:SAID]:
         say(f"advice: {advice.text}")
     say(f"wrote {page}: what is taken for what, and what to do next")
 

@@ -25,9 +25,10 @@ from trainer.cache import cache_folder
 from trainer.errors import DataError
 from trainer.features.torch_file import read_state_dict
 from trainer.files import write_whole
+from trainer.words import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,6 +161,20 @@ def are_here(name: str) -> bool:
     package = _package(name)
     files = package.files.values()
     return all((_installed(package, file) or _cached(package, file)).is_file() for file in files)
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """Return those of these kinds whose weights are not here."""
+    return [name for name in names if name in PACKAGES and not are_here(name)]
+
+
+def without(kinds: Sequence[str]) -> str:
+    """Say of a model that was taught without these kinds' weights what to do."""
+    return (
+        f"the {names(kinds)} weights are missing, and without them it recognises far less in other "
+        f"rooms and of other people; on a line with internet: trainer features fetch "
+        f"{' '.join(kinds)}, and train again"
+    )
 
 
 def fetch(name: str) -> Path:

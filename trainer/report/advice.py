@@ -16,13 +16,14 @@ import numpy as np
 from edge.card import BACKGROUND
 from trainer.dataset import NOTHING
 from trainer.evidence import at_most, gain, mixed_up
+from trainer.features.weights import without
 from trainer.report.alike import Likeness
 from trainer.report.copies import Copies, find_copies
 from trainer.report.suspects import find_suspects
 from trainer.words import count, names, percent, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from trainer.report.suspects import Suspects
 
 Kind: TypeAlias = Literal[
-    "unseen", "sessions", "mislabelled", "duplicates", "background", "confusion", "session", "more",
-    "balance",
+    "weights", "unseen", "sessions", "mislabelled", "duplicates", "background", "confusion",
+    "session", "more", "balance",
 ]  # fmt: skip
 
 MOST = 8
@@ -59,8 +60,13 @@ class Advice:
     """The most telling first, at most `NAMED`."""
 
 
-def advise(evidence: Evidence) -> list[Advice]:
-    """Return what to do next, the most important first, at most `MOST`."""
+def advise(evidence: Evidence, lacking: Sequence[str] = ()) -> list[Advice]:
+    """Return what to do next, the most important first, at most `MOST`.
+
+    Args:
+        evidence: what was said to each picture.
+        lacking: kinds of features that could not be tried, as their weights are not here.
+    """
     likeness = Likeness.of(evidence.rows, evidence.sessions.tolist())
     few = len(evidence.targets) <= SEARCHED
     nearest = likeness.nearest() if few else None
@@ -70,6 +76,7 @@ def advise(evidence: Evidence) -> list[Advice]:
     suspects = find_suspects(evidence, likeness, certain)
     counted = certain & ~suspects.mask
     rules = chain(
+        _lacking(lacking),
         _unseen(evidence),
         _few_sessions(evidence),
         _divided(evidence, copies.across),
@@ -83,6 +90,12 @@ def advise(evidence: Evidence) -> list[Advice]:
         _bursts(evidence, nearest) if nearest else _not_searched(evidence),
     )
     return list(islice(rules, MOST))
+
+
+def _lacking(kinds: Sequence[str]) -> Iterator[Advice]:
+    if kinds:
+        text = without(kinds)
+        yield Advice("weights", f"{text[0].upper()}{text[1:]}.")
 
 
 def _unseen(evidence: Evidence) -> Iterator[Advice]:
@@ -134,7 +147,8 @@ def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
     if number := len(suspects.pictures):
         first = int(suspects.pictures[0])
         picture, said = evidence.dataset.pictures[first], evidence.labels[evidence.said[first]]
-        others = f", and {count(number - 1, 'other')} like it" if number > 1 else ""
+        looks = "looks" if number == 2 else "look"  # each like whatever the network says
+        others = f", and {count(number - 1, 'other')} {looks} wrong too" if number > 1 else ""
         yield Advice(
             "mislabelled",
             f"{shorten(picture.path.name)} of {shorten(picture.label)} (session "
@@ -312,7 +326,9 @@ def _balance(evidence: Evidence) -> Iterator[Advice]:
 
 
 def _bursts(evidence: Evidence, nearest: Nearest) -> Iterator[Advice]:
-    still = np.flatnonzero(nearest.within_likeness >= BURST)
+    # Of the same label: else it is gestures that look alike, not a hand that kept still.
+    same = evidence.targets[nearest.within] == evidence.targets
+    still = np.flatnonzero((nearest.within_likeness >= BURST) & same)
     if evidence.whole and len(still) > 0.6 * len(evidence.targets):
         pairs = np.stack([still[:6], nearest.within[still[:6]]], axis=1)
         yield Advice(

@@ -96,8 +96,8 @@ def reliability(bins: Sequence[Bin], alt: str) -> str:
         if each.number:
             shares = f"{each.confidence:.0%} sure: {each.accuracy:.0%} right"
             says = f"{count(each.number, 'picture')}, {shares}"
-            parts.append(_bar("held", start, end, place.y(each.accuracy), zero, says=says))
-    legend = _legend([("right", "held"), ("how many", "counts")])
+            parts.append(_bar("taught", start, end, place.y(each.accuracy), zero, says=says))
+    legend = _legend([("right", "taught"), ("how many", "counts")])
     return _svg(alt, place.frame(), *parts, *legend)
 
 

@@ -22,6 +22,7 @@ from trainer.report.page import Occlusion, Report, write_report
 from trainer.validate import learning_curve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edge.card import Card
@@ -59,7 +60,15 @@ def find(taught: Taught) -> Evidence:
     )
 
 
-def report(taught: Taught, card: Card, model: Path, path: Path, seconds: float) -> Report:
+def report(
+    taught: Taught,
+    card: Card,
+    model: Path,
+    path: Path,
+    seconds: float,
+    *,
+    lacking: Sequence[str] = (),
+) -> Report:
     """Write the page about a model.
 
     The two slow parts, the learning curve and what the model needs to see, are left out where the
@@ -71,6 +80,7 @@ def report(taught: Taught, card: Card, model: Path, path: Path, seconds: float) 
         model: its path.
         path: of the page.
         seconds: that the training took.
+        lacking: kinds of features that could not be tried, as their weights are not here.
 
     Raises:
         ExportError: the page cannot be written.
@@ -80,7 +90,7 @@ def report(taught: Taught, card: Card, model: Path, path: Path, seconds: float) 
         model,
         card,
         evidence,
-        advise(evidence),
+        advise(evidence, lacking),
         taught.history,
         datetime.now().astimezone(),
         seconds,

@@ -85,7 +85,9 @@ def write_report(report: Report, path: Path) -> None:
         loader=PackageLoader("trainer.report", ""), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(percent=percent, shorten=shorten, clean=clean, count=count)
+    environment.filters.update(
+        percent=percent, shorten=shorten, clean=clean, count=count, limit=_limit
+    )
     template = environment.get_template("page.html.jinja")
     page = template.render(_values(report)).encode("utf-8", "replace")
     write_whole(page, path, error=ExportError)
@@ -103,7 +105,7 @@ def _values(report: Report) -> dict[str, Any]:
         "card": report.card,
         "training": report.card.training,
         "labels": evidence.labels,
-        "chosen_helped": counted if told and counted and abs(told - counted) > 0.005 else None,
+        "chosen_helped": _other_figure(told, counted),
         "tested": int(evidence.held_out.sum()),
         "missed_number": int((~evidence.held_out).sum()),
         "evidence_size": len(evidence.targets),
@@ -116,7 +118,7 @@ def _values(report: Report) -> dict[str, Any]:
         "novelty": _novelty(report),
         "label_rows": _label_rows(report),
         "session_rows": sessions,
-        "sessions": len(sessions),
+        "most_of_label": max(map(len, evidence.dataset.sessions().values())),
         "span": _span(sessions),
         "units": [
             (as_address(unit.image, exact=True), unit.unit,
@@ -132,6 +134,19 @@ def _values(report: Report) -> dict[str, Any]:
         "opened": OPENED,
         "most_sessions": SESSIONS,
     }  # fmt: skip
+
+
+def _other_figure(told: float | None, counted: float | None) -> float | None:
+    """Return the share right of what is counted below, where it is not the one told above."""
+    if told is None or counted is None or abs(told - counted) <= 0.005:
+        return None
+    return counted
+
+
+def _limit(share: float) -> str:
+    """Return a threshold as `60 %`; in a sentence "below under 1 %" would be none."""
+    whole = percent(share)
+    return f"{100 * share:.3g} %" if whole.startswith(("under", "over")) else whole
 
 
 def _curves(history: History) -> list[tuple[str, str]]:
@@ -160,7 +175,7 @@ def _curves(history: History) -> list[tuple[str, str]]:
 
 def _growth(curve: list[CurvePoint]) -> str:
     """Draw how accuracy grows with sessions; nothing where it was not measured."""
-    if len(curve) < 2:
+    if len({point.sessions for point in curve}) < 2:  # one point has no slope
         return ""
     points = sorted((point.sessions, point.accuracy) for point in curve)
     alt = "; ".join(f"{x:.3g} sessions: {y:.0%} right" for x, y in points)

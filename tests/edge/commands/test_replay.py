@@ -182,6 +182,8 @@ def test_what_cannot_be_replayed_is_one_line(taught, clips, tmp_path):
         assert "no such recording; replay plays a folder or a video" in complaint(taught.path, name)
     (tmp_path / "empty").mkdir()
     assert "no pictures in there" in complaint(taught.path, tmp_path / "empty")
+    (tmp_path / "empty" / "0001.points").touch()
+    assert "only points were kept there" in complaint(taught.path, tmp_path / "empty")
     (tmp_path / "no.mp4").write_text("no video")
     assert "not a video that can be read" in complaint(taught.path, tmp_path / "no.mp4")
     assert "no such file" in complaint(taught.path, clips, "--truth", tmp_path / "none.csv")

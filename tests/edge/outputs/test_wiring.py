@@ -123,20 +123,24 @@ def run(code, **environment):
     )  # fmt: skip
 
 
-REAL = (
-    "import os, pathlib\nfrom edge.config import read_config\n"
-    "from edge.errors import OutputError\nfrom edge.outputs.wiring import Wiring\n"
-    "pathlib.Path('edge.toml').write_text('[when.rock]\\nled = 17')\n"
-    "try: Wiring(read_config('edge.toml'), 'real')\n"
-    "except OutputError as problem: print(problem)\n"
-    "print(os.environ['GPIOZERO_PIN_FACTORY'])\n"
-)
+@pytest.fixture
+def wiring(tmp_path):
+    """Return code that wires an LED up: `wiring("real")`."""
+    path = tmp_path / "edge.toml"
+    path.write_text("[when.rock]\nled = 17")
+    return lambda kind: (
+        "import os\nfrom edge.config import read_config\n"
+        "from edge.errors import OutputError\nfrom edge.outputs.wiring import Wiring\n"
+        f"try: Wiring(read_config({str(path)!r}), {kind!r})\n"
+        "except OutputError as problem: print(problem)\n"
+        "print(os.environ['GPIOZERO_PIN_FACTORY'])\n"
+    )
 
 
-def test_real_pins_on_this_machine_advise_mock_ones():
+def test_real_pins_on_this_machine_advise_mock_ones(wiring):
     if gpio.is_raspberry_pi():
         pytest.skip("this machine has real pins")
-    done = run(REAL)
+    done = run(wiring("real"))
     assert done.stderr == ""
     line, factory = done.stdout.splitlines()
     assert line.startswith("no GPIO pins here (")
@@ -144,13 +148,14 @@ def test_real_pins_on_this_machine_advise_mock_ones():
     assert factory == "lgpio"
 
 
-def test_a_pin_factory_that_the_user_chose_is_kept():
-    assert run(REAL, GPIOZERO_PIN_FACTORY="pigpio").stdout.splitlines()[-1] == "pigpio"
+def test_a_pin_factory_that_the_user_chose_is_kept(wiring):
+    told = run(wiring("real"), GPIOZERO_PIN_FACTORY="pigpio").stdout
+    assert told.splitlines()[-1] == "pigpio"
 
 
 @pytest.mark.parametrize("kind", ["real", "mock"])
-def test_without_gpiozero_the_way_to_get_it(kind):
-    code = f"import sys\nsys.modules['gpiozero'] = None\n{REAL.replace('real', kind)}"
+def test_without_gpiozero_the_way_to_get_it(wiring, kind):
+    code = f"import sys\nsys.modules['gpiozero'] = None\n{wiring(kind)}"
     line = run(code, GPIOZERO_PIN_FACTORY="x").stdout.splitlines()[0]
     assert line == "gpiozero is missing; on a Pi: sudo apt install python3-gpiozero"
 

@@ -482,6 +482,26 @@ def test_a_browser_comes_in_by_the_form(locked):
         assert json.load(answer)["state"] == "starting"
 
 
+def test_a_wrong_token_leaves_the_address_and_the_form_says_that_it_was_wrong(locked):
+    assert b"That is not it" not in locked.ask()[2]
+    status, headers, _ = locked.ask("/?token=nearly+" + TOKEN.replace(" ", "%20"))
+    assert (status, headers["Location"]) == (303, "/?wrong=1")
+    assert "Set-Cookie" not in headers
+    status, _, form = locked.ask(headers["Location"])
+    assert status == 401
+    assert b'<p role="alert">That is not it; try again.</p>' in form
+
+
+def test_blanks_around_the_token_are_copying(locked):
+    told = f"%20{TOKEN.replace(' ', '%20')}%0A"
+    assert locked.ask(f"/?token={told}")[1]["Location"] == "/"
+
+
+def test_blanks_are_no_token():
+    with pytest.raises(OutputError, match="0 characters can be guessed"):
+        Page(Status(), 0, token=" " * 20)
+
+
 def test_a_program_sends_it_as_bearer(locked):
     assert locked.ask("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
     assert locked.ask("/metrics", Authorization=f"bearer  {TOKEN} ")[0] == 200

@@ -331,6 +331,22 @@ def test_a_label_that_leads_elsewhere_is_refused(tmp_path, label):
         session_folder(tmp_path, label)
 
 
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("rock ", "it ends with a blank"),
+        ("rock.", "it ends with a dot"),
+        ("x" * 101, "it has 101 letters, and 64 are the most"),
+        ("-x", "it begins with '-'"),
+        ("a/b", "it has '/' in it"),
+        ("", "it is empty"),
+    ],
+)
+def test_a_label_is_refused_with_the_rule_that_it_breaks(tmp_path, label, says):
+    with pytest.raises(DataError, match=f"cannot be a label: {says}"):
+        session_folder(tmp_path, label)
+
+
 # --- Warnings
 
 
@@ -356,7 +372,7 @@ def test_a_good_picture_has_no_warning(tmp_path):
         (lambda image: image // 12, "too dark"),
         (lambda image: 255 - image // 12, "too bright"),
         (lambda image: cv2.GaussianBlur(image, (0, 0), 8), "blurred"),
-        (lambda image: np.full_like(image, 128), "blurred"),
+        (lambda image: np.full_like(image, 128), "or a bare wall"),
     ],
 )
 def test_dark_bright_and_blurred_pictures_are_told(tmp_path, sharp, change, says):

@@ -70,6 +70,15 @@ def test_where_all_is_well_nothing_is_said():
     assert Case().advice() == []
 
 
+def test_missing_weights_are_said_first_with_what_to_run():
+    case = Case(labels=("palm", "rock"))
+    (first, second, *_) = advise(case.evidence(), ["hand", "backbone"])
+    assert first.kind == "weights"
+    assert first.text.startswith("The hand and backbone weights are missing, ")
+    assert "trainer features fetch hand backbone, and train again." in first.text
+    assert second.kind == "background"
+
+
 def test_a_gesture_in_which_no_hand_is_found_is_said_to_do_nothing():
     case = Case(labels=("background", "nobody", "rock"))
     case.more["whole"] = False
@@ -227,7 +236,7 @@ def test_pictures_in_the_wrong_folder_are_found():
     mislabel(case, [*case.where("rock", "s0")[:2], *case.where("rock", "s2")[:1]], "palm")
     (advice,) = case.advice("mislabelled")
     assert "of palm" in advice.text
-    assert "looks like rock, and 2 others like it" in advice.text
+    assert "looks like rock, and 2 others look wrong too" in advice.text
     assert all(path.name.startswith("moved") for path in advice.pictures)
     assert len(advice.pictures) == 3
     assert case.advice("confusion") == []
@@ -379,6 +388,18 @@ def test_a_burst_without_movement_adds_little():
             case.rows[here] = case.rows[here[0]] + noise
     (advice,) = case.advice("duplicates")
     assert "hardly differ" in advice.text
+
+
+def test_gestures_that_look_alike_are_no_burst():
+    case = Case()
+    rng = np.random.default_rng(0)
+    for session in HELD:
+        here = [case.where(label, session) for label in case.labels]
+        for number in range(case.each):  # each picture's like is in another label
+            row = rng.standard_normal(case.rows.shape[1])
+            for label, where in enumerate(here):
+                case.rows[where[number]] = row + 0.01 * label
+    assert not any("hardly differ" in advice.text for advice in case.advice("duplicates"))
 
 
 def test_too_many_pictures_are_not_compared_and_that_is_said(monkeypatch):

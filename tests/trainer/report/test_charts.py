@@ -102,7 +102,7 @@ def test_a_reliable_networks_bars_end_at_the_diagonal():
     svg = reliability(bins, "alt")
     (diagonal,) = [e for e in parse(svg).iter("line") if e.get("class") == "diagonal"]
     x1, y1, x2, y2 = (float(diagonal.get(key)) for key in ("x1", "y1", "x2", "y2"))
-    drawn = bars(svg, "held")
+    drawn = bars(svg, "taught")
     assert len(drawn) == 10
     for x, y, width, _ in drawn:
         middle = x + width / 2
@@ -111,7 +111,7 @@ def test_a_reliable_networks_bars_end_at_the_diagonal():
 
 def test_where_nothing_was_said_there_is_no_bar():
     svg = reliability([Bin(0, 0.5, 0, 0, 0), Bin(0.5, 1, 4, 0.75, 0.5)], "alt")
-    assert len(bars(svg, "held")) == 1
+    assert len(bars(svg, "taught")) == 1
     assert "4 pictures" in svg
 
 

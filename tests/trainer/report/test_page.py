@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import cycle
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -219,6 +221,29 @@ def test_where_the_figure_is_not_the_share_below_it_says_why(write):
     told = write(report_of(evidence, card=card(evidence.labels, 0.5, 12))).text
     assert "luck helps a winner" in told
     assert "50 % of the pictures from sessions" in told
+
+
+def test_an_accuracy_of_nothing_is_a_figure_too(write):
+    evidence = evidence_of(made_up())
+    assert (
+        "luck helps a winner"
+        in write(report_of(evidence, card=card(evidence.labels, 0.0, 12))).text
+    )
+
+
+def test_a_limit_that_is_nearly_nothing_is_said_in_words_that_make_a_sentence(write):
+    evidence = evidence_of(made_up())
+    own = card(evidence.labels, 0.5, 12)
+    limits = Thresholds(enter=0.998, leave=0.004, novelty=2.0)
+    page = write(report_of(evidence, card=msgspec.structs.replace(own, thresholds=limits)))
+    assert "from 99.8 % confidence, until it is below 0.4 %" in page.text
+
+
+def test_a_curve_of_one_point_asks_nothing(write):
+    point = CurvePoint(1.0, 12.0, np.ones(4, bool))
+    # Of two sessions, all of the others is one.
+    evidence = replace(evidence_of(made_up()), curve=[point, point, point])
+    assert "Would more help?" not in write(report_of(evidence)).text
 
 
 def test_every_number_in_the_confusion_opens_its_pictures(data, write):
