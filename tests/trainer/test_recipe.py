@@ -10,6 +10,7 @@ import trainer.recipe
 import trainer.training
 import trainer.validate
 from trainer.cache import FeatureCache
+from trainer.calibrate import USUAL_TEMPERATURE
 from trainer.dataset import read_dataset
 from trainer.errors import DataError, TrainingError
 from trainer.features import Features, make_features
@@ -76,6 +77,16 @@ def test_one_session_a_class_leaves_nothing_to_measure_on(make_data, edges, quic
     assert len(epochs) == trainer.learn.EPOCHS
     assert epochs[-1].validation_loss is None
     assert taught.candidates[0].accuracy is None
+
+
+def test_hands_that_nothing_could_be_measured_on_are_believed_as_far_as_is_usual(
+    make_data, edges, quick, monkeypatch
+):
+    monkeypatch.setattr(trainer.recipe, "learns_with_noise", lambda _: True)
+    taught = teach(read_dataset(make_data(sessions=1, pictures=2)), edges, hidden=4)
+    assert taught.temperature == USUAL_TEMPERATURE
+    measured = teach(read_dataset(make_data("more", sessions=2, pictures=2)), edges, hidden=4)
+    assert measured.temperature == measured.held_out.temperature
 
 
 def test_one_picture_a_class_can_be_taught(make_data, edges, quick):
