@@ -101,10 +101,10 @@ def test_what_is_strange_is_not_counted_as_wrong_and_sure():
     assert limits.novelty < 9
 
 
-def test_97_of_100_held_out_pictures_are_not_strange():
+def test_96_of_100_held_out_pictures_are_not_strange():
     novelty = np.linspace(0, 2, 1001)
     held_out = np.tile([0.9, 0.1], (1001, 1)), np.zeros(1001, int), novelty
-    assert pick_thresholds(SURE, novelty, held_out).novelty == pytest.approx(1.94, abs=0.01)
+    assert pick_thresholds(SURE, novelty, held_out).novelty == pytest.approx(1.92, abs=0.01)
 
 
 def test_what_the_thresholds_cost_is_told():
