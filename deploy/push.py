@@ -213,7 +213,8 @@ def choose(facts: Facts, release: str | None, host: str) -> str:
 
     Args:
         facts: what the host said.
-        release: its first characters; None is what ran before the current one.
+        release: its first characters; None is what ran before the current one, or before one that a
+            cut push left on trial.
         host: for messages.
 
     Raises:
@@ -230,6 +231,8 @@ def choose(facts: Facts, release: str | None, host: str) -> str:
         if not found:
             raise DeployError(f"{host}: it has no release {release}; it has {there}")
         return found[0]
+    if facts.trial and facts.current:  # a push was cut: what ran before its release is current
+        return facts.current
     at = names.index(facts.current) if facts.current in names else len(names)
     if at == 0:
         raise DeployError(f"{host}: there is no release before {facts.current}; it has {there}")

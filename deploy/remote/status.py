@@ -6,6 +6,7 @@ Sent and run as `deploy.remote.push` is. It gathers and does not judge: what the
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -15,6 +16,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PROPERTIES = (
@@ -57,6 +59,7 @@ def look(root: str, unit: str, runtime: str, trial: str) -> dict[str, object]:
         "kept": _kept(base),
         "trial": _trial(Path(trial) / "service.env"),
         "trial_for": _age(Path(trial) / "service.env"),
+        "cut": _cut(Path(trial) / "service.env", base / "lock"),
         "unit": found,
         "status": status,
         "status_problem": status_problem,
@@ -178,6 +181,23 @@ def _trial(settings: Path) -> str | None:
     if found:
         return Path(found.group(1)).name
     return None if problem else "?"
+
+
+def _cut(settings: Path, lock: Path) -> bool:
+    """Return whether a release is on trial, and no push is left that would decide about it.
+
+    The lock is looked at as `deploy.remote.push.look` does, and only where a release is on trial,
+    so that a push which begins just now is not refused for it. One that has just ended has taken
+    its trial along: hence the second look.
+    """
+    if not settings.exists():
+        return False
+    with suppress(FileNotFoundError), lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return settings.exists()
 
 
 def _number(path: str, *, thousandths: bool = False) -> float | None:

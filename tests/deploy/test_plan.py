@@ -6,6 +6,7 @@ import pytest
 
 from deploy import DeployError, Facts, Target, plan
 from deploy.bundle import Bundle
+from deploy.push import choose
 
 BUNDLE = Bundle({"edge.toml": b"", "model.onnx": b"weights"})
 HERE = BUNDLE.release
@@ -69,3 +70,10 @@ def test_only_what_is_needed_is_planned(known, steps):
 def test_a_host_that_lacks_something_is_refused(known, says):
     with pytest.raises(DeployError, match=says):
         plan(replace(FRESH, **known), BUNDLE, Target(), "pi")
+
+
+def test_going_back_from_a_cut_trial_leads_to_what_ran_before_it():
+    rows = [{"time": "t", "release": name, "who": "anna"} for name in ("one", "two")]
+    facts = replace(FRESH, current="two", history=rows)
+    assert choose(facts, None, "pi") == "one"
+    assert choose(replace(facts, trial="three"), None, "pi") == "two"
