@@ -37,6 +37,16 @@ BOOT = "import sys;exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 REMOTE = (Path(__file__).parent / "remote" / "push.py").read_bytes()
 
 
+def check_name(name: str) -> None:
+    """Refuse what no host can be called, before anything is connected to.
+
+    Raises:
+        DeployError: it is empty, has a space in it, or ssh would take it for an option.
+    """
+    if not name or name.startswith("-") or not name.isprintable() or " " in name:
+        raise DeployError(f"{name!r} is not a host name; say a name that `ssh NAME` knows")
+
+
 class Host:
     """A host, and the one connection that every command to it shares; use it in a `with`.
 
@@ -60,8 +70,7 @@ class Host:
         config: Path | None = None,
         run_process: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run,
     ) -> None:
-        if not name or name.startswith("-") or not name.isprintable() or " " in name:
-            raise DeployError(f"{name!r} is not a host name; say a name that `ssh NAME` knows")
+        check_name(name)
         if shutil.which("ssh") is None:
             raise DeployError("there is no `ssh` here; install the OpenSSH client")
         self.name = name

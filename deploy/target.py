@@ -25,7 +25,10 @@ class Target:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"/[\w@.+-]+(/[\w@.+-]+)*", self.root) or "/.." in self.root:
-            raise DeployError(f"root {self.root!r}: say a whole path, such as /opt/handwave")
+            raise DeployError(
+                f"root {self.root!r}: say a whole path, such as /opt/handwave: only letters, figures "
+                "and @ . + - _ between the slashes, for it stands in a systemd unit"
+            )
         if not re.fullmatch(r"\w[\w@:.-]*\.service", self.unit):
             raise DeployError(f"unit {self.unit!r}: say a service, such as handwave.service")
 

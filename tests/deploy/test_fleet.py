@@ -95,6 +95,10 @@ def test_an_address_is_one_word_for_ssh(name, user, port, expected):
         ('hosts = ["a"]\nbudget = -1', "budget: expected a whole number >= 0"),
         ('hosts = [{ nam = "a" }]', "hosts[0]: unknown key 'nam'; did you mean 'name'?"),
         ('hosts = [{ name = "a", port = "x" }]', "hosts[0].port: expected a whole number, got"),
+        ('hosts = ["a", "b c"]', "hosts.toml: 'b c' is not a host name"),
+        ('hosts = ["a", ""]', "'' is not a host name"),
+        ('hosts = ["-oProxyCommand=x"]', "'-oProxyCommand=x' is not a host name"),
+        ('hosts = [{ name = "a", user = "-x y" }]', "'-x y@a' is not a host name"),
         ("hosts = [1", "hosts.toml: not valid TOML: "),
         ("hosts = 3", "hosts: expected a list, got a whole number"),
     ],
@@ -150,6 +154,7 @@ def test_reading_a_pyinfra_inventory_leaves_the_threads_of_this_process_alone(wr
         ("local.py", 'a = ["@local"]', "a Pi is reached by ssh, not by @local"),
         ("wrong.py", "import nothing_such", "pyinfra cannot read it: ModuleNotFoundError"),
         ("empty.py", "", "there is no host in it"),
+        ("name.py", 'a = ["x y"]', "'x y' is not a host name"),
     ],
 )
 def test_an_inventory_that_cannot_be_followed_is_one_line(written, name, text, says):

@@ -202,6 +202,14 @@ def test_going_back_to_a_release_by_name(rollback, pi, three):
     assert pi.current == short
 
 
+def test_a_last_word_that_is_neither_host_nor_release_changes_nothing(rollback, pi, three):
+    line = one_line(rollback("pi", "050db789f6ag"))
+    assert "050db789f6ag: " in line
+    assert "nothing was changed anywhere. If '050db789f6ag' is to be a release: that is 12" in line
+    assert rollback("pi", "").exit_code == 2
+    assert pi.current == three[2]
+
+
 def test_going_back_can_be_tried_first(rollback, pi, three):
     before = pi.tree()
     assert "would do this, and changed nothing" in succeed(rollback("pi", "--dry-run"))
@@ -439,7 +447,9 @@ def test_an_unknown_host_key_is_refused_even_where_the_user_config_is_lax(push, 
 @pytest.mark.parametrize("host", ["-oProxyCommand=touch${IFS}gotcha", "", "a b", "a\nb"])
 def test_a_host_name_that_is_none_is_refused(push, host, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "is not a host name" in one_line(push("--", host))
+    result = push("--", host)
+    assert result.exit_code == 2
+    assert "is not a host name" in result.stderr
     assert not Path("gotcha").exists()
 
 
@@ -476,9 +486,16 @@ def test_a_lost_connection_is_no_traceback_but_with_debug(push):
     assert "deploy: off: no connection" in result.stderr.splitlines()[-1]
 
 
-def test_an_unusable_target_is_one_line(push):
-    assert "say a whole path" in one_line(push("pi", "--root", "opt/handwave"))
-    assert "say a service" in one_line(push("pi", "--unit", "--now"))
+def test_an_unusable_target_is_wrong_usage_and_says_what_is_right(push):
+    for option, word, says in (
+        ("--root", "opt/handwave", "say a whole path"),
+        ("--root", "/opt/zwei hände", "only letters, figures and @ . + - _"),
+        ("--unit", "--now", "say a service"),
+        ("--unit", "w2", "say a service"),
+    ):
+        result = push("pi", option, word)
+        assert result.exit_code == 2
+        assert says in result.stderr
 
 
 def test_all_commands_share_one_connection_and_none_stays_open(sshd):
