@@ -47,6 +47,10 @@ def check_name(name: str) -> None:
         raise DeployError(f"{name!r} is not a host name; say a name that `ssh NAME` knows")
 
 
+EVENTS = {"step", "note", "journal", "failed"}
+"""The words of `deploy.remote.push.apply`."""
+
+
 class Host:
     """A host, and the one connection that every command to it shares; use it in a `with`.
 
@@ -111,10 +115,8 @@ class Host:
             raise DeployError(
                 f"{self.name}: no answer in {timeout:.0f} s from: {shlex.join(command[:6])}"
             ) from error
-        if done.returncode == LOST:
-            raise self._lost(done.stderr)
-        if done.returncode < 0:
-            raise ConnectionLostError(f"{self.name}: ssh was killed here: try again")
+        if done.returncode == LOST or done.returncode < 0:
+            raise self._lost(done.returncode, done.stderr)
         return done
 
     def start(
@@ -147,23 +149,25 @@ class Host:
                 assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
                 try:
                     for line in process.stdout:
-                        if line.startswith(b"{"):  # some login shells greet
-                            yield json.loads(line)
+                        if (event := event_of(line)) is not None:
+                            yield event
                 except BaseException:
                     process.terminate()
                     raise
             errors.seek(0)
             self._judge(name, process.returncode, errors.read())
 
-    def _lost(self, stderr: bytes) -> DeployError:
-        """Return what went wrong with the connection."""
+    def _lost(self, code: int, stderr: bytes) -> DeployError:
+        """Return what went wrong with the connection, by how its ssh ended."""
+        if code < 0:
+            return ConnectionLostError(f"{self.name}: ssh was killed here: try again")
         problem = UnknownKeyError if is_unknown(stderr) else ConnectionLostError
         return problem(explain(self.name, stderr))
 
     def _judge(self, name: str, code: int, stderr: bytes) -> None:
         """Raise if a step did not end well."""
-        if code == LOST:
-            raise self._lost(stderr)
+        if code == LOST or code < 0:
+            raise self._lost(code, stderr)
         if code != 0:
             why = lines_of(stderr) or [f"exit code {code}"]
             raise DeployError(f"{self.name}: {name}: {why[-1]}")
@@ -192,6 +196,19 @@ class Host:
                 f"{self.name}: {name}: no answer; does `ssh {self.name} python3 --version` work?"
             ) from error
         return answer
+
+
+def event_of(line: bytes | str) -> dict[str, Any] | None:
+    """Return what a line of a step's tells; None where it is no word of ours: login shells greet.
+
+    Ours has one of its words, or is the empty answer of a step that went well.
+    """
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    ours = isinstance(event, dict) and (event.keys() & EVENTS or not event)
+    return event if ours else None
 
 
 def hang_up(control: Path) -> None:

@@ -182,11 +182,15 @@ def judge(host: str, answer: Answer, target: Target) -> Health:
         disk_free=answer.disk_free,
         uptime=answer.uptime,
     )
-    if unit.get("ActiveState") in {"active", "reloading"} and answer.root:
+    mixed_up = target.mixed_up(unit.get("ExecStart", ""))
+    if mixed_up:
+        health.state, health.problem = "another's", mixed_up
+        health.release = health.release_for = None
+    elif unit.get("ActiveState") in {"active", "reloading"} and answer.root:
         _judge_running(health, answer, target)
     else:
         health.state, health.problem = _why_not(answer, unit, health, target)
-    if answer.cut and health.state not in {"not set up", "masked"}:
+    if answer.cut and health.state not in {"not set up", "masked", "another's"}:
         cut = f"a push was cut while {answer.trial} was on trial; push again"
         health.problem = f"{cut}; {health.problem}" if health.problem else cut
     health.well = health.problem is None
@@ -213,7 +217,8 @@ def _why_not(
         return "masked", f"{target.unit} is masked there: systemctl unmask it"
     if lacks:
         what = ", ".join(lacks)
-        return "not set up", f"it is not set up, there is {what}; run: deploy setup {health.host}"
+        setup = f"deploy setup {health.host}{target.options}"
+        return "not set up", f"it is not set up, there is {what}; run: {setup}"
     if answer.current is None and answer.trial is None:
         if answer.current_for is not None:
             return "broken", f"the release that {target.root}/current names is gone; push again"

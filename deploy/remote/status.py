@@ -28,6 +28,7 @@ PROPERTIES = (
     "MainPID",
     "ExecMainStatus",
     "StateChangeTimestampMonotonic",
+    "ExecStart",
 )
 """What systemd is asked about the service."""
 RESTARTED = "5eb03494b6584870a536b337290809b3"

@@ -16,6 +16,7 @@ from deploy import push as push_to
 from deploy.errors import DeployError
 from deploy.remote import push as remote
 from deploy.signing import read_signers
+from deploy.ssh import event_of
 
 ALL = ["upload", "verify", "check", "restart", "activate"]
 
@@ -336,6 +337,8 @@ import os, subprocess, sys
 if " apply " not in sys.argv[-1]:
     os.execv("{ssh}", sys.argv)
 data = sys.stdin.buffer.read()
+if "{fault}" == "killed":
+    os.kill(os.getpid(), 9)
 if "{fault}" == "tampered":
     data = data.replace(b"works", b"wirks")
     sys.exit(subprocess.run(["{ssh}", *sys.argv[1:]], input=data).returncode)
@@ -381,6 +384,33 @@ def test_an_upload_cut_short_does_not_break_the_next_push(push, pi, fault, monke
     monkeypatch.setenv("PATH", os.environ["PATH"].split(":", 1)[1])
     succeed(push("pi"))
     assert pi.active
+
+
+def test_an_ssh_that_is_killed_here_may_have_sent_all_of_it(push, fault):
+    fault("killed")
+    result = push("pi")
+    assert one_line(result) == "deploy: pi: ssh was killed here: try again"
+    assert "pi: if all of it had arrived, it goes on by itself; `deploy status" in result.stdout
+
+
+def test_only_our_own_words_are_heard():
+    """A login shell may greet with anything, on the same stream."""
+    for line in (b"hello", b"{hello}", b'{"hello": 1}', b"[]", b"3", b"{}x", b"\xff"):
+        assert event_of(line) is None
+    assert event_of(b'{"step": "check"}') == {"step": "check"}
+    assert event_of(b"{}") == {}
+
+
+def test_a_key_that_others_may_read_is_told_with_what_to_do(push, sshd, tmp_path):
+    key = tmp_path / "key"
+    shutil.copy(sshd / "user_key", key)
+    key.chmod(0o644)
+    text = (sshd / "ssh_config").read_text().replace(f"{sshd}/user_key", str(key))
+    (tmp_path / "ssh_config").write_text(text)
+    line = one_line(push("pi", "-F", str(tmp_path / "ssh_config")))
+    assert line == (
+        f"deploy: pi: others may read your key {key}, so ssh leaves it; run: chmod 600 '{key}'"
+    )
 
 
 @pytest.mark.parametrize("step", ["verify", "check", "restart", "activate"])
@@ -469,7 +499,7 @@ def test_a_host_that_is_not_set_up_is_told_everything_at_once(push, pi):
     line = one_line(push("pi"))
     assert f"there is no folder {pi.root}" in line
     assert f"systemd knows no {pi.unit} there" in line
-    assert "`deploy setup pi` puts that right" in line
+    assert f"`deploy setup pi --root {pi.root} --unit {pi.unit}` puts that right" in line
     assert not pi.root.exists()
 
 
@@ -489,7 +519,7 @@ def test_a_lost_connection_is_no_traceback_but_with_debug(push):
 def test_an_unusable_target_is_wrong_usage_and_says_what_is_right(push):
     for option, word, says in (
         ("--root", "opt/handwave", "say a whole path"),
-        ("--root", "/opt/zwei hände", "only letters, figures and @ . + - _"),
+        ("--root", "/opt/zwei hände", "may be letters, figures and @ . + - _"),
         ("--unit", "--now", "say a service"),
         ("--unit", "w2", "say a service"),
     ):

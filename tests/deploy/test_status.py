@@ -107,6 +107,8 @@ LOOP = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "7
         ("not set up", "there is no folder /opt/handwave, no handwave.service; run: deploy setup",
          {"root": False, "venv": False, "unit": {"LoadState": "not-found"}}),
         ("not set up", "there is no /opt/handwave/venv", {"venv": False, "unit": LOOP}),
+        ("another's", "belongs to /opt/two, not to /opt/handwave: say both --root and --unit",
+         {"unit": {"ExecStart": "{ path=/opt/two/venv/bin/python ; argv[]=/opt/two/ven"}, **CUT}),
         ("masked", "systemctl unmask", {
             "unit": {"LoadState": "masked", "ActiveState": "inactive"}}),
         ("never pushed", "run: deploy push pi", {"current": None, "current_for": None,

@@ -232,7 +232,7 @@ def test_a_disk_that_is_full_leaves_what_runs_and_is_no_trouble_later(pi, old, p
         (project / "edge.toml").write_text('[when.palm]\nled = 23\nsound = "noise.wav"\n')
         done = push()
         assert done.returncode == 1
-        full = "upload: its disk is full (0 MB are free); make room"
+        full = f"upload: {releases}: its disk is full (0 MB are free); make room"
         assert f"{full}; it still runs {old}" in done.stderr
         assert pi.state == "active"
         assert pi.run("ls", "-A", releases).stdout.split() == [old]
