@@ -335,6 +335,8 @@ def pass_on(event: dict[str, Any], host: str, tell: Callable[[str], None]) -> No
 
 def _size(count: int) -> str:
     """Return bytes in words."""
+    if count < 100:
+        return f"{count} bytes"
     return f"{count / 1e6:.1f} MB" if count > 50_000 else f"{count / 1e3:.1f} kB"
 
 

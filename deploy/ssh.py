@@ -7,13 +7,16 @@ ever put into a command line.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import socket
 import struct
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,6 +50,11 @@ def check_name(name: str) -> None:
         raise DeployError(f"{name!r} is not a host name; say a name that `ssh NAME` knows")
 
 
+PREFIX = "handwave-"
+SHORT = 60
+"""Bytes of a folder's name to which a socket's still fits: 104 on macOS, and ssh adds its own."""
+OLD = 86400.0
+"""Seconds after which an empty folder of a connection is nobody's any more."""
 EVENTS = {"step", "note", "journal", "failed"}
 """The words of `deploy.remote.push.apply`."""
 
@@ -79,8 +87,7 @@ class Host:
             raise DeployError("there is no `ssh` here; install the OpenSSH client")
         self.name = name
         self._run_process = run_process
-        # Short: a socket's path holds 104 bytes at most, which macOS's own folder nearly fills.
-        self._folder = Path(tempfile.mkdtemp(prefix="handwave-", dir="/tmp"))
+        self._folder = _new_folder()
         share = {"ControlMaster": "auto", "ControlPersist": "60"}
         options = OPTIONS | share | {"ControlPath": str(self._folder / "ssh")}
         self._ssh = ["ssh", "-T", *(word for o in options.items() for word in ("-o", "=".join(o)))]
@@ -209,6 +216,37 @@ def event_of(line: bytes | str) -> dict[str, Any] | None:
         return None
     ours = isinstance(event, dict) and (event.keys() & EVENTS or not event)
     return event if ours else None
+
+
+def _new_folder() -> Path:
+    """Return a new folder for a connection's socket.
+
+    Raises:
+        DeployError: none can be made.
+    """
+    place = "/tmp"  # noqa: S108  (mkdtemp makes a folder that is ours alone)
+    try:
+        usual = tempfile.gettempdir()  # $TMPDIR, or the first place that can be written to
+        place = usual if len(os.fsencode(usual)) <= SHORT else place
+        _sweep(place)
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    except OSError as problem:
+        raise DeployError(
+            f"{place}: {problem.strerror or problem}: ssh needs a folder for its connections; "
+            f"set TMPDIR to one that you may write to, of {SHORT} letters at most"
+        ) from problem
+
+
+@cache
+def _sweep(place: str) -> None:
+    """Take away what one of us that was killed could not: its folder, empty by now.
+
+    One that is younger than a day may be somebody's who has not connected yet.
+    """
+    for folder in Path(place).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # not empty, or not ours
+            if time.time() - folder.lstat().st_mtime > OLD:
+                folder.rmdir()
 
 
 def hang_up(control: Path) -> None:

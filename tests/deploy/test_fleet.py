@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -220,16 +221,32 @@ def test_after_ctrl_c_it_is_known_what_every_host_did():
     assert [one.how for one in outcomes] == [
         "lost", "not tried", "runs it", "not tried", "not tried",
     ]  # fmt: skip
-    assert told[-1] == "stopped here by Ctrl-C"
+    assert told[-1] == "stopped here, as it was told to"
 
 
-def test_the_table_fits_80_columns(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "80")
-    steps = "upload, verify, check, restart, activate"
-    table([Outcome("somebody@a-raspberry-pi.in-the-attic.example.org", "runs it", steps)] * 2)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert max(map(len, lines)) <= 80
+LONG = "somebody@a-raspberry-pi.in-the-attic.example.org"
+STEPS = "upload, verify, check, restart, activate"
+
+
+@pytest.mark.parametrize(("columns", "steps"), [(120, True), (80, False), (40, False)])
+def test_the_table_fits_and_names_every_host_whole(monkeypatch, capsys, columns, steps):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    table([Outcome(LONG, "runs it", STEPS)] * 2)
+    text = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    assert max(map(len, text.splitlines())) <= columns
+    hosts = "".join(line[: columns - 9].split("runs")[0].strip() for line in text.splitlines()[1:])
+    assert hosts == LONG * 2
+    assert (STEPS in text) == steps
+
+
+def test_in_a_file_nothing_of_the_table_is_cut(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    table([Outcome(f"{LONG}{number}", "runs it", STEPS) for number in range(2)])
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [" ".join(row.split()) for row in rows] == [
+        f"{LONG}{number} runs it {STEPS}" for number in range(2)
+    ]
 
 
 # --- Real ones
@@ -402,7 +419,7 @@ def test_ctrl_c_stops_a_fleet_without_a_traceback(pis, tmp_path, project):
     assert process.returncode == 1
     assert "Traceback" not in err
     assert "KeyboardInterrupt" not in err
-    assert "stopped here by Ctrl-C" in out
+    assert "stopped here, as it was told to" in out
     ends = {line.split()[0]: " ".join(line.split()[1:3]) for line in out.splitlines()[-2:]}
     assert set(ends) == {"pi0", "pi1"}
     assert set(ends.values()) <= {"lost", "not tried"}

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from deploy import push as push_to
 from deploy.errors import DeployError
 from deploy.remote import push as remote
 from deploy.signing import read_signers
-from deploy.ssh import event_of
+from deploy.ssh import _sweep, event_of
 
 ALL = ["upload", "verify", "check", "restart", "activate"]
 
@@ -120,7 +121,7 @@ def test_a_service_that_was_stopped_is_started(push, pi, running):
 def test_only_what_is_new_travels(push, pi, project, running):
     (project / "model.onnx").write_text("works better")
     output = succeed(push("pi"))
-    assert "pi: upload: 0.0 kB in 1 file that it lacks, of 4\n" in output
+    assert "pi: upload: 12 bytes in 1 file that it lacks, of 4\n" in output
     assert (pi.root / "current" / "edge" / "__main__.py").is_file()
     (pi.root / "current" / "edge" / "__main__.py").unlink()
     assert "upload: nothing but the list" in succeed(push("pi"))  # the release before has all of it
@@ -391,6 +392,48 @@ def test_an_ssh_that_is_killed_here_may_have_sent_all_of_it(push, fault):
     result = push("pi")
     assert one_line(result) == "deploy: pi: ssh was killed here: try again"
     assert "pi: if all of it had arrived, it goes on by itself; `deploy status" in result.stdout
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Return a folder that TMPDIR names, none of it remembered yet."""
+    folder = Path(tempfile.mkdtemp(prefix="hw", dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    _sweep.cache_clear()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+    _sweep.cache_clear()
+
+
+def test_a_connection_lies_where_tmpdir_says_unless_that_is_too_long(temporary, monkeypatch):
+    with Host("pi") as host:
+        assert host._folder.parent == temporary
+    monkeypatch.setattr(tempfile, "tempdir", f"{temporary}/{'x' * 60}")
+    with Host("pi") as host:
+        assert host._folder.parent == Path("/tmp")
+
+
+def test_where_no_connection_can_lie_it_is_one_line(temporary, push):
+    temporary.rmdir()
+    for hosts in (["pi"], ["pi", "off"]):
+        result = push(*hosts)
+        assert result.exit_code == 1
+        for line in result.stderr.splitlines():
+            assert "No such file or directory: ssh needs a folder for its connections" in line
+            assert "set TMPDIR to one that you may write to" in line
+
+
+def test_what_was_left_by_one_that_was_killed_is_swept_up(temporary):
+    for name, age in (("old", 2 * 86400), ("new", 60), ("full", 2 * 86400)):
+        folder = temporary / f"handwave-{name}"
+        folder.mkdir()
+        if name == "full":
+            (folder / "ssh").touch()
+        os.utime(folder, (time.time() - age,) * 2)
+    with Host("pi"):
+        assert not (temporary / "handwave-old").exists()
+        assert (temporary / "handwave-new").exists()
+        assert (temporary / "handwave-full").exists()
 
 
 def test_only_our_own_words_are_heard():
