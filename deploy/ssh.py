@@ -87,7 +87,7 @@ class Host:
             raise DeployError("there is no `ssh` here; install the OpenSSH client")
         self.name = name
         self._run_process = run_process
-        self._folder = _new_folder()
+        self._folder = _new_folder(name)
         share = {"ControlMaster": "auto", "ControlPersist": "60"}
         options = OPTIONS | share | {"ControlPath": str(self._folder / "ssh")}
         self._ssh = ["ssh", "-T", *(word for o in options.items() for word in ("-o", "=".join(o)))]
@@ -218,7 +218,7 @@ def event_of(line: bytes | str) -> dict[str, Any] | None:
     return event if ours else None
 
 
-def _new_folder() -> Path:
+def _new_folder(host: str) -> Path:
     """Return a new folder for a connection's socket.
 
     Raises:
@@ -231,9 +231,10 @@ def _new_folder() -> Path:
         _sweep(place)
         return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
         raise DeployError(
-            f"{place}: {problem.strerror or problem}: ssh needs a folder for its connections; "
-            f"set TMPDIR to one that you may write to, of {SHORT} letters at most"
+            f"{host}: no folder here for ssh's connection: {where}{problem.strerror}; set TMPDIR to "
+            f"one that you may write to, of {SHORT} letters at most"
         ) from problem
 
 

@@ -419,8 +419,8 @@ def test_where_no_connection_can_lie_it_is_one_line(temporary, push):
         result = push(*hosts)
         assert result.exit_code == 1
         for line in result.stderr.splitlines():
-            assert "No such file or directory: ssh needs a folder for its connections" in line
-            assert "set TMPDIR to one that you may write to" in line
+            assert f"no folder here for ssh's connection: {temporary}/handwave-" in line
+            assert "No such file or directory; set TMPDIR to one that you may write to" in line
 
 
 def test_what_was_left_by_one_that_was_killed_is_swept_up(temporary):
