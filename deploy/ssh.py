@@ -233,8 +233,8 @@ def _new_folder(host: str) -> Path:
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         raise DeployError(
-            f"{host}: no folder here for ssh's connection: {where}{problem.strerror}; set TMPDIR to "
-            f"one that you may write to, of {SHORT} letters at most"
+            f"{host}: no folder here for ssh's connection: {where}{problem.strerror}; "
+            f"set TMPDIR to one that you may write to, of {SHORT} letters at most"
         ) from problem
 
 

@@ -16,7 +16,6 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 PROPERTIES = (
@@ -191,14 +190,16 @@ def _cut(settings: Path, lock: Path) -> bool:
     so that a push which begins just now is not refused for it. One that has just ended has taken
     its trial along: hence the second look.
     """
-    if not settings.exists():
+    if _trial(settings) is None:
         return False
-    with suppress(FileNotFoundError), lock.open() as file:
-        try:
+    try:
+        with lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return settings.exists()
+    except FileNotFoundError:
+        pass
+    except OSError:  # somebody holds it, or we may not look
+        return False
+    return _trial(settings) is not None
 
 
 def _number(path: str, *, thousandths: bool = False) -> float | None:

@@ -243,6 +243,9 @@ def test_a_trial_is_cut_where_nobody_holds_the_lock(tmp_path):
     with locked(lock, "anna@laptop"):
         assert not remote_status._cut(settings, lock)
     assert remote_status._cut(settings, lock)
+    lock.unlink()
+    lock.symlink_to(lock)  # it cannot be looked at: then nobody knows
+    assert not remote_status._cut(settings, lock)
 
 
 def test_what_the_firmware_says_is_read(tmp_path, monkeypatch):
