@@ -110,7 +110,18 @@ def _place(what: str, path: Path, config: Path) -> str:
     """Return a file's path inside the bundle: the one inside edge.toml's folder."""
     folder = config.parent
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ".."
-    if not is_safe(name) or not path.resolve().is_relative_to(folder.resolve()):
+    inside = ".." not in name.split("/") and name != "."
+    if inside and not is_safe(name):
+        raise DeployError(
+            f"{config}: {what} {name!r}: a name with a backslash or an unprintable letter in it "
+            "does not travel; rename it"
+        )
+    if inside and not path.resolve().is_relative_to(folder.resolve()):
+        raise DeployError(
+            f"{config}: {what} {path} is a link to {path.resolve()}, which is not inside the "
+            "folder of edge.toml; put the file itself in the link's place"
+        )
+    if not inside:
         raise DeployError(
             f"{config}: {what} {path} is not inside the folder of edge.toml, which is what "
             "is sent; copy it there and write its name"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyinfra.api.host import Host as PyinfraHost
+    from rich.table import Table
 
     from deploy.bundle import Bundle
     from deploy.inventory import Fleet
@@ -41,7 +42,7 @@ NOT_TRIED = "not tried"
 
 
 class StoppedError(Exception):
-    """Somebody pressed Ctrl-C in the middle of a wave.
+    """Somebody pressed Ctrl-C in the middle of a wave, or ended this in another way.
 
     Args:
         outcomes: what its hosts had done by then, or are left to do by themselves.
@@ -92,7 +93,7 @@ def roll_out(
         try:
             done |= {outcome.host: outcome for outcome in go(wave)}
         except StoppedError as stop:
-            tell("stopped here by Ctrl-C")
+            tell("stopped here, as it was told to")
             done |= {outcome.host: outcome for outcome in stop.outcomes}
             break
         why = _stop(fleet, list(done.values()), canary=canary)
@@ -260,16 +261,23 @@ class Wave(Crew):
 
 
 def table(outcomes: Sequence[Outcome]) -> None:
-    """Print what each host did, a row each."""
-    from rich.console import Console
+    """Print what each host did, a row each; the steps only where there is room for them."""
+    from deploy.tables import print_table  # rich loads when used
+
+    print_table(lambda columns: _rows(outcomes, columns), 3)
+
+
+def _rows(outcomes: Sequence[Outcome], columns: int) -> Table:
+    """Return the table's first columns."""
     from rich.table import Table
     from rich.text import Text
 
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    rows.add_column("host", overflow="ellipsis")
-    rows.add_column("now", no_wrap=True)
-    rows.add_column("steps", overflow="ellipsis", no_wrap=True)
+    rows.add_column("host", overflow="fold")
+    for head in ("now", "steps")[: columns - 1]:
+        rows.add_column(head, no_wrap=True)
     for outcome in outcomes:
         style = "green" if outcome.well else "yellow" if outcome.how in {OFF, NOT_TRIED} else "red"
-        rows.add_row(Text(printable(outcome.host)), Text(outcome.how, style=style), outcome.what)
-    Console().print(rows)
+        cells = (Text(printable(outcome.host)), Text(outcome.how, style=style), Text(outcome.what))
+        rows.add_row(*cells[:columns])
+    return rows

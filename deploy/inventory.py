@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from deploy.errors import DeployError
+from deploy.ssh import check_name
 from edge.errors import did_you_mean
 from edge.toml import convert, load
 
@@ -134,11 +135,13 @@ def _read_toml(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:
     addresses: dict[str, str] = {}
     for one in file.hosts:
         listed = one if isinstance(one, Listed) else Listed(one)
+        _check_name(path, listed.name)
         if listed.name in addresses:
             raise DeployError(f"{path}: hosts: '{listed.name}' is there twice")
         addresses[listed.name] = address(
             listed.name, listed.user or file.user, listed.port or file.port
         )
+        _check_name(path, addresses[listed.name])  # the user is a part of it
     if not addresses:
         raise DeployError(f'{path}: hosts: name at least one: hosts = ["pi@raspberrypi.local"]')
 
@@ -158,6 +161,14 @@ def _read_toml(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:
         canaries += groups[word] if word in groups else find("canary", [word])
     fleet = Fleet(tuple(addresses.values()), tuple(dict.fromkeys(canaries)), file.wave, file.budget)
     return groups, fleet
+
+
+def _check_name(path: Path, name: str) -> None:
+    """Refuse a name that is none before any host is connected to: half a fleet is no fleet."""
+    try:
+        check_name(name)
+    except DeployError as problem:
+        raise DeployError(f"{path}: {problem}") from problem
 
 
 def _parse(path: Path) -> HostsFile:
@@ -188,6 +199,8 @@ def _read_inventory(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:
         why = f"{type(problem).__name__}: {problem}"
         raise DeployError(f"{path}: pyinfra cannot read it: {why}") from problem
     addresses = {host.name: _forward(path, host) for host in found}
+    for name in addresses.values():
+        _check_name(path, name)
     if not addresses:
         raise DeployError(f"{path}: there is no host in it")
     groups = {
@@ -219,7 +232,8 @@ def _pyinfras_own_reader() -> Callable[[str], Any]:
 
 def _forward(path: Path, host: Any) -> str:
     """Return what ssh calls a host of a pyinfra inventory."""
-    connector, _, name = host.name.partition("/") if host.name[0] == "@" else ("", "", host.name)
+    at = host.name.startswith("@")
+    connector, _, name = host.name.partition("/") if at else ("", "", host.name)
     if connector not in {"", "@ssh", "@openssh"}:
         raise DeployError(f"{path}: {host.name}: a Pi is reached by ssh, not by {connector}")
     data = host.data.dict()

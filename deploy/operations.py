@@ -29,7 +29,7 @@ from deploy.bundle import Bundle, make_bundle
 from deploy.errors import DeployError
 from deploy.push import Facts, Order, order, plan, read_facts
 from deploy.signing import sign as signed
-from deploy.ssh import REMOTE, boot
+from deploy.ssh import REMOTE, boot, event_of
 from deploy.target import Target
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def refusal(why: str) -> StringCommand:
 
 def events(lines: list[str]) -> list[dict[str, Any]]:
     """Return what a host told while it carried something out: `step`, `journal`, `failed`."""
-    return [json.loads(line) for line in lines if line.startswith("{")]
+    told = map(event_of, lines)
+    return [event for event in told if event is not None]
 
 
 @cache

@@ -34,6 +34,8 @@ class Facts:
     python: tuple[int, int]
     root: bool
     writable: bool
+    read_only: str | None
+    """The folder of those that a push writes whose disk takes no more, if there is one."""
     venv: bool
     current: str | None
     """The release the service runs from its next start on: the last that got ready."""
@@ -57,6 +59,8 @@ class Facts:
     """That of the unit for `edge check`."""
     active: str
     """The unit's ActiveState: `active`, `inactive`, `failed`, `activating`."""
+    exec_start: str
+    """What the unit starts, in systemd's words."""
     denied: list[str]
     """What a push needs to do with the units, and this user may not."""
 
@@ -213,7 +217,8 @@ def choose(facts: Facts, release: str | None, host: str) -> str:
 
     Args:
         facts: what the host said.
-        release: its first characters; None is what ran before the current one.
+        release: its first characters; None is what ran before the current one, or before one that a
+            cut push left on trial.
         host: for messages.
 
     Raises:
@@ -230,6 +235,8 @@ def choose(facts: Facts, release: str | None, host: str) -> str:
         if not found:
             raise DeployError(f"{host}: it has no release {release}; it has {there}")
         return found[0]
+    if facts.trial and facts.current:  # a push was cut: what ran before its release is current
+        return facts.current
     at = names.index(facts.current) if facts.current in names else len(names)
     if at == 0:
         raise DeployError(f"{host}: there is no release before {facts.current}; it has {there}")
@@ -242,9 +249,16 @@ def refuse(facts: Facts, target: Target, host: str, *, signed: bool) -> None:
     Raises:
         DeployError: it is not; the message says everything that is in the way.
     """
+    if mixed_up := target.mixed_up(facts.exec_start):
+        raise DeployError(f"{host}: {mixed_up}")
+    if facts.read_only:
+        raise DeployError(
+            f"{host}: {facts.read_only} is read-only there: a disk that fails is made so; look at "
+            "`dmesg` on it, and have another SD card at hand"
+        )
     lacks = "; ".join([*missing(facts, target), *denied(facts, target)])
     if lacks:
-        raise DeployError(f"{host}: {lacks}; `deploy setup {host}` puts that right")
+        raise DeployError(f"{host}: {lacks}; `deploy setup {host}{target.options}` puts that right")
     if facts.busy:
         raise DeployError(f"{host}: {facts.busy} is pushing to it; try again when that is done")
     if facts.signers and not signed:
@@ -303,12 +317,12 @@ def act(host: Host, target: Target, order: Order, tell: Callable[[str], None]) -
             else:
                 pass_on(event, host.name, tell)
     except (KeyboardInterrupt, ConnectionLostError):
-        if at:
-            if_all = "if all of it had arrived, " if at == "upload" else ""
-            tell(
-                f"{host.name}: {if_all}it goes on by itself; `deploy status {host.name}` tells how "
-                "it ends"
-            )
+        # What has been heard lags behind: before the first word, too, all may be there.
+        if_all = "if all of it had arrived, " if at in {"", "upload"} else ""
+        tell(
+            f"{host.name}: {if_all}it goes on by itself; `deploy status {host.name}` tells how "
+            "it ends"
+        )
         raise
 
 
@@ -321,6 +335,8 @@ def pass_on(event: dict[str, Any], host: str, tell: Callable[[str], None]) -> No
 
 def _size(count: int) -> str:
     """Return bytes in words."""
+    if count < 100:
+        return f"{count} bytes"
     return f"{count / 1e6:.1f} MB" if count > 50_000 else f"{count / 1e3:.1f} kB"
 
 

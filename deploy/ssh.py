@@ -7,13 +7,16 @@ ever put into a command line.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import socket
 import struct
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +38,25 @@ waited for, and a line of a .pth file may take longer than all of a push with no
 # Reads remote/push.py from stdin and runs it; what follows on stdin belongs to the step.
 BOOT = "import sys;exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 REMOTE = (Path(__file__).parent / "remote" / "push.py").read_bytes()
+
+
+def check_name(name: str) -> None:
+    """Refuse what no host can be called, before anything is connected to.
+
+    Raises:
+        DeployError: it is empty, has a space in it, or ssh would take it for an option.
+    """
+    if not name or name.startswith("-") or not name.isprintable() or " " in name:
+        raise DeployError(f"{name!r} is not a host name; say a name that `ssh NAME` knows")
+
+
+PREFIX = "handwave-"
+SHORT = 60
+"""Bytes of a folder's name to which a socket's still fits: 104 on macOS, and ssh adds its own."""
+OLD = 86400.0
+"""Seconds after which an empty folder of a connection is nobody's any more."""
+EVENTS = {"step", "note", "journal", "failed"}
+"""The words of `deploy.remote.push.apply`."""
 
 
 class Host:
@@ -60,14 +82,12 @@ class Host:
         config: Path | None = None,
         run_process: Callable[..., subprocess.CompletedProcess[bytes]] = subprocess.run,
     ) -> None:
-        if not name or name.startswith("-") or not name.isprintable() or " " in name:
-            raise DeployError(f"{name!r} is not a host name; say a name that `ssh NAME` knows")
+        check_name(name)
         if shutil.which("ssh") is None:
             raise DeployError("there is no `ssh` here; install the OpenSSH client")
         self.name = name
         self._run_process = run_process
-        # Short: a socket's path holds 104 bytes at most, which macOS's own folder nearly fills.
-        self._folder = Path(tempfile.mkdtemp(prefix="handwave-", dir="/tmp"))
+        self._folder = _new_folder(name)
         share = {"ControlMaster": "auto", "ControlPersist": "60"}
         options = OPTIONS | share | {"ControlPath": str(self._folder / "ssh")}
         self._ssh = ["ssh", "-T", *(word for o in options.items() for word in ("-o", "=".join(o)))]
@@ -102,10 +122,8 @@ class Host:
             raise DeployError(
                 f"{self.name}: no answer in {timeout:.0f} s from: {shlex.join(command[:6])}"
             ) from error
-        if done.returncode == LOST:
-            raise self._lost(done.stderr)
-        if done.returncode < 0:
-            raise ConnectionLostError(f"{self.name}: ssh was killed here: try again")
+        if done.returncode == LOST or done.returncode < 0:
+            raise self._lost(done.returncode, done.stderr)
         return done
 
     def start(
@@ -138,23 +156,25 @@ class Host:
                 assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
                 try:
                     for line in process.stdout:
-                        if line.startswith(b"{"):  # some login shells greet
-                            yield json.loads(line)
+                        if (event := event_of(line)) is not None:
+                            yield event
                 except BaseException:
                     process.terminate()
                     raise
             errors.seek(0)
             self._judge(name, process.returncode, errors.read())
 
-    def _lost(self, stderr: bytes) -> DeployError:
-        """Return what went wrong with the connection."""
+    def _lost(self, code: int, stderr: bytes) -> DeployError:
+        """Return what went wrong with the connection, by how its ssh ended."""
+        if code < 0:
+            return ConnectionLostError(f"{self.name}: ssh was killed here: try again")
         problem = UnknownKeyError if is_unknown(stderr) else ConnectionLostError
         return problem(explain(self.name, stderr))
 
     def _judge(self, name: str, code: int, stderr: bytes) -> None:
         """Raise if a step did not end well."""
-        if code == LOST:
-            raise self._lost(stderr)
+        if code == LOST or code < 0:
+            raise self._lost(code, stderr)
         if code != 0:
             why = lines_of(stderr) or [f"exit code {code}"]
             raise DeployError(f"{self.name}: {name}: {why[-1]}")
@@ -183,6 +203,51 @@ class Host:
                 f"{self.name}: {name}: no answer; does `ssh {self.name} python3 --version` work?"
             ) from error
         return answer
+
+
+def event_of(line: bytes | str) -> dict[str, Any] | None:
+    """Return what a line of a step's tells; None where it is no word of ours: login shells greet.
+
+    Ours has one of its words, or is the empty answer of a step that went well.
+    """
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    ours = isinstance(event, dict) and (event.keys() & EVENTS or not event)
+    return event if ours else None
+
+
+def _new_folder(host: str) -> Path:
+    """Return a new folder for a connection's socket.
+
+    Raises:
+        DeployError: none can be made.
+    """
+    place = "/tmp"  # noqa: S108  (mkdtemp makes a folder that is ours alone)
+    try:
+        usual = tempfile.gettempdir()  # $TMPDIR, or the first place that can be written to
+        place = usual if len(os.fsencode(usual)) <= SHORT else place
+        _sweep(place)
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        raise DeployError(
+            f"{host}: no folder here for ssh's connection: {where}{problem.strerror}; "
+            f"set TMPDIR to one that you may write to, of {SHORT} letters at most"
+        ) from problem
+
+
+@cache
+def _sweep(place: str) -> None:
+    """Take away what one of us that was killed could not: its folder, empty by now.
+
+    One that is younger than a day may be somebody's who has not connected yet.
+    """
+    for folder in Path(place).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # not empty, or not ours
+            if time.time() - folder.lstat().st_mtime > OLD:
+                folder.rmdir()
 
 
 def hang_up(control: Path) -> None:

@@ -31,8 +31,6 @@ FRESH = 10.0
 LOOPING = 60.0
 """A service that was started again several times, the last less than so many seconds ago, crashes
 again and again: the unit waits a minute at most between two starts."""
-CUT = 300.0
-"""Seconds after which a trial is no trial any more: its push was cut."""
 LITTLE = 300e6
 """Bytes of free disk below which the next releases may not fit."""
 CLOCK = 60.0
@@ -62,6 +60,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The releases that are there, the last pushed first."""
     trial: str | None
     trial_for: float | None
+    cut: bool
+    """Whether a release is on trial, and no push is left that would decide about it."""
     unit: dict[str, str] | None
     status: str | None
     status_problem: str | None
@@ -172,22 +172,27 @@ def judge(host: str, answer: Answer, target: Target) -> Health:
         host=host,
         notes=[],
         state_for=_since(unit, answer),
-        release=answer.current,
-        release_for=answer.current_for,
+        release=answer.trial or answer.current,
+        release_for=answer.trial_for if answer.trial else answer.current_for,
         kept=answer.kept,
-        trial=answer.trial,
+        trial=None if answer.cut else answer.trial,
         temperature=answer.temperature,
         throttling=throttling(answer.throttled),
         restarts=_count(unit),
         disk_free=answer.disk_free,
         uptime=answer.uptime,
     )
-    if unit.get("ActiveState") in {"active", "reloading"} and answer.root:
+    mixed_up = target.mixed_up(unit.get("ExecStart", ""))
+    if mixed_up:
+        health.state, health.problem = "another's", mixed_up
+        health.release = health.release_for = None
+    elif unit.get("ActiveState") in {"active", "reloading"} and answer.root:
         _judge_running(health, answer, target)
     else:
         health.state, health.problem = _why_not(answer, unit, health, target)
-    if health.problem is None and answer.trial and (answer.trial_for or 0) > CUT:
-        health.problem = f"a push was cut while {answer.trial} was on trial; push again"
+    if answer.cut and health.state not in {"not set up", "masked", "another's"}:
+        cut = f"a push was cut while {answer.trial} was on trial; push again"
+        health.problem = f"{cut}; {health.problem}" if health.problem else cut
     health.well = health.problem is None
     health.problem = health.problem and printable(health.problem)
     health.notes += map(printable, _notes(health))
@@ -212,7 +217,8 @@ def _why_not(
         return "masked", f"{target.unit} is masked there: systemctl unmask it"
     if lacks:
         what = ", ".join(lacks)
-        return "not set up", f"it is not set up, there is {what}; run: deploy setup {health.host}"
+        setup = f"deploy setup {health.host}{target.options}"
+        return "not set up", f"it is not set up, there is {what}; run: {setup}"
     if answer.current is None and answer.trial is None:
         if answer.current_for is not None:
             return "broken", f"the release that {target.root}/current names is gone; push again"
@@ -272,7 +278,9 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
         health.problem = f"{word.state}; see: deploy logs {health.host}"
     if word.output_failures:
         health.notes.append(f"outputs failed {times(word.output_failures)}; see its logs")
-    if word.release is not None and word.release != answer.current:
+    if word.release == answer.current:
+        health.release, health.release_for = answer.current, answer.current_for
+    elif word.release is not None:
         health.release, health.release_for = word.release, None
         if answer.trial is None:
             health.problem = health.problem or (

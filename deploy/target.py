@@ -25,7 +25,10 @@ class Target:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"/[\w@.+-]+(/[\w@.+-]+)*", self.root) or "/.." in self.root:
-            raise DeployError(f"root {self.root!r}: say a whole path, such as /opt/handwave")
+            raise DeployError(
+                f"root {self.root!r}: say a whole path, such as /opt/handwave; between its slashes "
+                "may be letters, figures and @ . + - _, for it stands in a systemd unit"
+            )
         if not re.fullmatch(r"\w[\w@:.-]*\.service", self.unit):
             raise DeployError(f"unit {self.unit!r}: say a service, such as handwave.service")
 
@@ -48,6 +51,28 @@ class Target:
     def runtime(self) -> str:
         """The service's own folder, in memory: its status and its socket."""
         return f"/run/{self.name}"
+
+    @property
+    def options(self) -> str:
+        """What else to say to a command that is told a person, for it to mean this target."""
+        usual, names = Target(), ("root", "unit")
+        other = [name for name in names if getattr(self, name) != getattr(usual, name)]
+        return "".join(f" --{name} {getattr(self, name)}" for name in other)
+
+    def mixed_up(self, exec_start: str) -> str | None:
+        """Return what to say where the service belongs to another folder than `root`.
+
+        Args:
+            exec_start: what `systemctl show` says of the service's ExecStart=; one that starts no
+                venv's Python is somebody's own affair.
+        """
+        found = re.search(r"(/[^\s;]*)/venv/bin/python", exec_start)
+        if found is None or found[1] == self.root:
+            return None
+        return (
+            f"{self.unit} there belongs to {found[1]}, not to {self.root}: say both --root and "
+            f"--unit as `deploy setup` was told them, such as --root {found[1]} --unit {self.unit}"
+        )
 
     @property
     def place(self) -> dict[str, str]:

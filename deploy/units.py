@@ -22,6 +22,8 @@ CHECK = """\
 
 [Unit]
 Description=handwave: check a release
+# Who tries one edge.toml after the other pushes often: none is refused for the last one's sake.
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -49,6 +49,11 @@ class Group(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
+
+
+def somebody_is_at(*streams: TextIO | None) -> bool:
+    """Return whether each of these is a terminal; one that was closed (`<&-`) is None."""
+    return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def complain(problem: Exception) -> None:

@@ -57,6 +57,10 @@ def explain(host: str, stderr: bytes) -> str:
             f"{host}: its host key is unknown to you; "
             f"run `ssh {host}` once and compare the fingerprint"
         )
+    open_key = re.search(rb"Permissions 0\d+ for '(.+)' are too open", stderr)
+    if b"Permission denied" in stderr and open_key:
+        key = printable(open_key[1].decode(errors="replace"))
+        return f"{host}: others may read your key {key}, so ssh leaves it; run: chmod 600 '{key}'"
     if b"Permission denied" in stderr:
         return (
             f"{host}: it does not accept your key ({why}); "

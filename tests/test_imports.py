@@ -151,7 +151,7 @@ def test_everything_that_edge_offers_is_there():
 def test_deploy_of_one_host_loads_nothing_that_only_many_need(command):
     code = (
         "import deploy.cli\n"
-        f"try: deploy.cli.main(['{command}', 'no host'])\n"
+        f"try: deploy.cli.main(['{command}', 'ssh://127.0.0.1:1'])\n"
         "except SystemExit as end: assert end.code == 1, end.code\n"
     )
     got = loaded(code)

@@ -11,6 +11,7 @@ import click
 
 from deploy.errors import DeployError
 from deploy.inventory import read_fleet
+from deploy.ssh import check_name
 from deploy.target import Target
 from edge.console import complain
 from edge.errors import HandwaveError
@@ -42,6 +43,15 @@ def one_by_one(names: Iterable[str], act: Callable[[str], object]) -> bool:
     return well
 
 
+def _right(check: Callable[[str], object], word: str) -> str:
+    """Return a word of the command line; one that is wrong is a mistake in using the command."""
+    try:
+        check(word)
+    except DeployError as problem:
+        raise click.BadParameter(str(problem)) from problem
+    return word
+
+
 class _WrongHostsError(click.ClickException):
     """A mistake in a file of hosts; shown as all errors are."""
 
@@ -52,6 +62,9 @@ class _WrongHostsError(click.ClickException):
 
 def _fleet(_ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]) -> Fleet:
     """Read the file of hosts, if one is named."""
+    for word in words:
+        if not word.startswith("@"):
+            _right(check_name, word)
     try:
         return read_fleet(words)
     except DeployError as problem:
@@ -65,6 +78,11 @@ def _hosts(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
 hosts_argument = click.argument(
     "hosts", metavar="HOST...", nargs=-1, required=True, callback=_hosts
 )
+words_argument = click.argument(
+    "hosts", metavar="HOST...", nargs=-1, required=True,
+    callback=lambda ctx, param, words: (_fleet(ctx, param, words), words)[1],
+)  # fmt: skip
+"""The same, checked but as it was said: for a command whose last word may be none of a host."""
 fleet_argument = click.argument(
     "fleet", metavar="HOST...", nargs=-1, required=True, callback=_fleet
 )
@@ -74,6 +92,7 @@ def _host(_ctx: click.Context, _param: click.Parameter, word: str) -> str:
     """Refuse a file of hosts, where one is looked at."""
     if word.startswith("@"):
         raise click.BadParameter(f"{word}: one host at a time, by its name")
+    _right(check_name, word)
     return word
 
 
@@ -99,9 +118,11 @@ ssh_config_option = click.option(
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--root` and `--unit`, which the command takes as `root` and `unit`."""
     root = click.option(
-        "--root", default=Target().root, show_default=True, help="handwave's folder there."
-    )
+        "--root", default=Target().root, show_default=True, help="handwave's folder there.",
+        callback=lambda _ctx, _param, word: _right(lambda root: Target(root=root), word),
+    )  # fmt: skip
     unit = click.option(
-        "--unit", default=Target().unit, show_default=True, help="The systemd service there."
-    )
+        "--unit", default=Target().unit, show_default=True, help="The systemd service there.",
+        callback=lambda _ctx, _param, word: _right(lambda unit: Target(unit=unit), word),
+    )  # fmt: skip
     return root(unit(command))

@@ -15,7 +15,7 @@ from deploy.commands.options import (
 )
 from deploy.errors import DeployError
 from deploy.target import Target
-from edge.console import Command, complain
+from edge.console import Command, complain, somebody_is_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ def agree() -> None:
     Raises:
         DeployError: nobody is there to be asked.
     """
-    if not sys.stdin.isatty():
+    if not somebody_is_at(sys.stdin):
         raise DeployError("nothing was changed: nobody is here to be asked; say --yes")
     click.confirm("Take all of this away?", abort=True)
 

@@ -10,12 +10,14 @@ import click
 
 from deploy.commands.options import (
     dry_run_option,
-    hosts_argument,
     one_by_one,
     ssh_config_option,
     target_options,
     tell,
+    words_argument,
 )
+from deploy.errors import DeployError
+from deploy.inventory import read_fleet
 from deploy.push import roll_back
 from deploy.ssh import Host
 from deploy.target import Target
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command("rollback", cls=Command, epilog="Example: deploy rollback pi@raspberrypi.local")
-@hosts_argument
+@words_argument
 @target_options
 @ssh_config_option
 @dry_run_option
@@ -48,12 +50,35 @@ def rollback(
                 "of such a name is named first, or alone"
             )
         release = hosts[-1]
-    names = hosts[:-1] if release else hosts
-    if not names:
+    words = hosts[:-1] if release else hosts
+    if not words:
         raise click.UsageError("say a HOST before the release")
+    if release is None and len(words) > 1:
+        _check_last(words[-1], ssh_config)
 
     def go_back(name: str) -> None:
         with Host(name, config=ssh_config) as host:
             roll_back(host, Target(root, unit), release, dry_run=dry_run, tell=tell)
 
-    sys.exit(not one_by_one(names, go_back))
+    sys.exit(not one_by_one(read_fleet(words).hosts, go_back))
+
+
+def _check_last(word: str, ssh_config: Path | None) -> None:
+    """See that the last of several words is a host, before the first of them goes back.
+
+    It may be a mistyped release, and the others would go back to something that nobody asked for.
+    What only a host is called, such as `pi@raspberrypi.local`, is not asked: it may well be off.
+
+    Raises:
+        DeployError: it cannot be reached.
+    """
+    if re.search("[@.:]", word):
+        return
+    try:
+        with Host(word, config=ssh_config) as host:
+            host.run(["true"])
+    except DeployError as problem:
+        raise DeployError(
+            f"{problem}; nothing was changed anywhere. If '{word}' is to be a release: that is 12 "
+            "characters of 0-9 and a-f; if a host, name it first"
+        ) from problem

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from deploy.status import Health
 
-UNBOUNDED = 1000
-"""Columns of what is no terminal."""
 COLUMNS: tuple[tuple[str, int | None, Literal["left", "right"]], ...] = (
     ("state", 13, "left"),
     ("release", None, "left"),
@@ -72,18 +70,9 @@ def status(
 
 def _table(found: Sequence[Health]) -> None:
     """Print a row a host, in as many columns as the terminal has; whose row it is comes first."""
-    from rich.console import Console
+    from deploy.tables import print_table  # rich loads when used
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = UNBOUNDED
-    unbounded = console.options.update_width(UNBOUNDED)
-    columns, table = 1 + len(COLUMNS), _rows(found, 1 + len(COLUMNS))
-    # Rich would cut every column a little, and names that differ in their ends first.
-    while columns > 2 and console.measure(table, options=unbounded).maximum > console.width:
-        columns -= 1
-        table = _rows(found, columns)
-    console.print(table)
+    print_table(lambda columns: _rows(found, columns), 1 + len(COLUMNS))
 
 
 def _rows(found: Sequence[Health], columns: int) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -42,7 +43,7 @@ def watch(
 
 
 def _in_terminal(tunnel: Tunnel, *, picture: bool) -> None:
-    from deploy.live.watch import Screen, look_on  # rich loads when used
+    from deploy.live.watch import Screen, is_unread, look_on  # rich loads when used
 
     screen = Screen(tunnel.name, picture=picture)
     looks = look_on(tunnel, picture=screen.wants_picture)
@@ -50,6 +51,8 @@ def _in_terminal(tunnel: Tunnel, *, picture: bool) -> None:
     with screen:
         screen.show(first)
         for seen in looks:
+            if is_unread(sys.stdout):  # `| head -1` has seen enough
+                break
             screen.show(seen)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import select
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 import msgspec
 from rich.console import Console, Group
@@ -97,6 +98,16 @@ def _decoded(content: bytes, host: str) -> Seen:
         raise DeployError(
             f"{host}: its release shows other figures than are read here ({problem}); push again"
         ) from None
+
+
+def is_unread(stream: TextIO) -> bool:
+    """Return whether the other end of a pipe is gone: that shows by itself only at a next line."""
+    poll = select.poll()
+    try:
+        poll.register(stream, 0)
+    except (OSError, ValueError):  # it is no file
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 class Screen:

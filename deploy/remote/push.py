@@ -108,6 +108,7 @@ def look(place: Place) -> dict[str, object]:
         "python": list(sys.version_info[:2]),
         "root": base.is_dir(),
         "writable": _is_ours(place),
+        "read_only": _read_only(place),
         "venv": os.access(base / "venv" / "bin" / "python", os.X_OK),
         "current": place.current,
         "history": history(place),
@@ -126,6 +127,15 @@ def _is_ours(place: Place) -> bool:
     base = Path(place.root)
     made = [path for path in (base / "lock", place.releases) if path.exists()]
     return all(os.access(path, os.W_OK) for path in (base, *made)) and os.access(base, os.X_OK)
+
+
+def _read_only(place: Place) -> str | None:
+    """Return the folder of those that a push writes which lies on a read-only disk, if one does."""
+    for folder in (place.root, place.trial):
+        with suppress(OSError):
+            if os.statvfs(folder).f_flag & os.ST_RDONLY:
+                return folder
+    return None
 
 
 def _user() -> str:
@@ -172,10 +182,11 @@ def known(place: Place, wanted: set[str]) -> dict[str, Path]:
 
 def _systemd(place: Place) -> dict[str, object]:
     """Return what systemd knows of the two units, and what of them this user may not do."""
-    show = ["systemctl", "show", "--property=LoadState,ActiveState", place.unit, place.check_unit]
-    shown = _output(show)
+    names = "--property=LoadState,ActiveState,ExecStart"
+    shown = _output(["systemctl", "show", names, place.unit, place.check_unit])
     if shown is None:
-        return {"systemctl": False, "load": "", "check_load": "", "active": "", "denied": []}
+        empty = dict.fromkeys(("load", "check_load", "active", "exec_start"), "")
+        return {"systemctl": False, **empty, "denied": []}
     blocks = (shown or "\n\n").split("\n\n")
     service, check = (
         dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
@@ -189,6 +200,7 @@ def _systemd(place: Place) -> dict[str, object]:
         "load": service.get("LoadState", ""),
         "check_load": check.get("LoadState", ""),
         "active": service.get("ActiveState", ""),
+        "exec_start": service.get("ExecStart", ""),
         "denied": [
             " ".join(["systemctl", *need])
             for need in needs
@@ -265,12 +277,21 @@ def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
 def _why(error: Exception, job: Job) -> str:
     """Return what went wrong, in words."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        disk = os.statvfs(job.place.releases)
-        free = disk.f_bavail * disk.f_frsize / 1e6
-        return f"its disk is full ({free:.0f} MB are free); make room"
+        # An error while a file is written does not say which: of the places it is the fullest.
+        full = min((job.place.root, str(job.place.releases), job.place.trial), key=_free)
+        return f"{full}: its disk is full ({_free(full):.0f} MB are free); make room"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error).replace(f"{job.place.incoming}/", "")  # where nothing is any more
+
+
+def _free(folder: str) -> float:
+    """Return how many megabytes may still be written there; endless where there is no folder."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return float("inf")
+    return disk.f_bavail * disk.f_frsize / 1e6
 
 
 def emit(**event: str) -> None:

@@ -6,6 +6,7 @@ Sent and run as `deploy.remote.push` is. It gathers and does not judge: what the
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -26,6 +27,7 @@ PROPERTIES = (
     "MainPID",
     "ExecMainStatus",
     "StateChangeTimestampMonotonic",
+    "ExecStart",
 )
 """What systemd is asked about the service."""
 RESTARTED = "5eb03494b6584870a536b337290809b3"
@@ -57,6 +59,7 @@ def look(root: str, unit: str, runtime: str, trial: str) -> dict[str, object]:
         "kept": _kept(base),
         "trial": _trial(Path(trial) / "service.env"),
         "trial_for": _age(Path(trial) / "service.env"),
+        "cut": _cut(Path(trial) / "service.env", base / "lock"),
         "unit": found,
         "status": status,
         "status_problem": status_problem,
@@ -178,6 +181,25 @@ def _trial(settings: Path) -> str | None:
     if found:
         return Path(found.group(1)).name
     return None if problem else "?"
+
+
+def _cut(settings: Path, lock: Path) -> bool:
+    """Return whether a release is on trial, and no push is left that would decide about it.
+
+    The lock is looked at as `deploy.remote.push.look` does, and only where a release is on trial,
+    so that a push which begins just now is not refused for it. One that has just ended has taken
+    its trial along: hence the second look.
+    """
+    if _trial(settings) is None:
+        return False
+    try:
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except OSError:  # somebody holds it, or we may not look
+        return False
+    return _trial(settings) is not None
 
 
 def _number(path: str, *, thousandths: bool = False) -> float | None:

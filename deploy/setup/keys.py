@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from deploy.errors import DeployError
+from edge.console import somebody_is_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def ask(name: str, config: Path | None = None) -> None:
     Raises:
         DeployError: nobody is there to be asked.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not somebody_is_at(sys.stdin, sys.stderr):
         raise DeployError(
             f"{name}: its host key is unknown to you, and nobody is here to look at it; "
             f"run `ssh {name}` once and compare the fingerprint"

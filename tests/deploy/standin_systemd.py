@@ -19,6 +19,7 @@ import sys
 import time
 from pathlib import Path
 
+SHOWN = ["LoadState,ActiveState", "LoadState,ActiveState,ExecStart", "InvocationID"]
 STATE = Path(os.environ.get("STANDIN_STATE", "."))
 
 
@@ -32,6 +33,14 @@ def running(unit):
     return pid if alive else None
 
 
+def program(unit):
+    """Return what the unit starts; nothing where there is no such unit."""
+    try:
+        return read_unit(unit)[0][0]
+    except OSError:
+        return ""
+
+
 def show(units, asked):
     """Print what is asked for of each unit, with an empty line between two."""
     blocks = []
@@ -40,6 +49,7 @@ def show(units, asked):
             "LoadState": "loaded" if (STATE / unit).exists() else "not-found",
             "ActiveState": "active" if running(unit) else "inactive",
             "InvocationID": unit,
+            "ExecStart": f"{{ path={program(unit)} ; ignore_errors=no }}",
         }
         names = asked.property.split(",")
         blocks.append("\n".join(known[n] if asked.value else f"{n}={known[n]}" for n in names))
@@ -119,7 +129,7 @@ def restart(unit):
 def systemctl():
     parser = argparse.ArgumentParser()
     parser.add_argument("verb", choices=["show", "start", "restart", "stop"])
-    parser.add_argument("--property", choices=["LoadState,ActiveState", "InvocationID"])
+    parser.add_argument("--property", choices=SHOWN)
     parser.add_argument("--value", action="store_true")
     parser.add_argument("units", nargs="+")
     asked = parser.parse_args()

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,6 +96,10 @@ def test_an_address_is_one_word_for_ssh(name, user, port, expected):
         ('hosts = ["a"]\nbudget = -1', "budget: expected a whole number >= 0"),
         ('hosts = [{ nam = "a" }]', "hosts[0]: unknown key 'nam'; did you mean 'name'?"),
         ('hosts = [{ name = "a", port = "x" }]', "hosts[0].port: expected a whole number, got"),
+        ('hosts = ["a", "b c"]', "hosts.toml: 'b c' is not a host name"),
+        ('hosts = ["a", ""]', "'' is not a host name"),
+        ('hosts = ["-oProxyCommand=x"]', "'-oProxyCommand=x' is not a host name"),
+        ('hosts = [{ name = "a", user = "-x y" }]', "'-x y@a' is not a host name"),
         ("hosts = [1", "hosts.toml: not valid TOML: "),
         ("hosts = 3", "hosts: expected a list, got a whole number"),
     ],
@@ -150,6 +155,7 @@ def test_reading_a_pyinfra_inventory_leaves_the_threads_of_this_process_alone(wr
         ("local.py", 'a = ["@local"]', "a Pi is reached by ssh, not by @local"),
         ("wrong.py", "import nothing_such", "pyinfra cannot read it: ModuleNotFoundError"),
         ("empty.py", "", "there is no host in it"),
+        ("name.py", 'a = ["x y"]', "'x y' is not a host name"),
     ],
 )
 def test_an_inventory_that_cannot_be_followed_is_one_line(written, name, text, says):
@@ -215,16 +221,32 @@ def test_after_ctrl_c_it_is_known_what_every_host_did():
     assert [one.how for one in outcomes] == [
         "lost", "not tried", "runs it", "not tried", "not tried",
     ]  # fmt: skip
-    assert told[-1] == "stopped here by Ctrl-C"
+    assert told[-1] == "stopped here, as it was told to"
 
 
-def test_the_table_fits_80_columns(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "80")
-    steps = "upload, verify, check, restart, activate"
-    table([Outcome("somebody@a-raspberry-pi.in-the-attic.example.org", "runs it", steps)] * 2)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
-    assert max(map(len, lines)) <= 80
+LONG = "somebody@a-raspberry-pi.in-the-attic.example.org"
+STEPS = "upload, verify, check, restart, activate"
+
+
+@pytest.mark.parametrize(("columns", "steps"), [(120, True), (80, False), (40, False)])
+def test_the_table_fits_and_names_every_host_whole(monkeypatch, capsys, columns, steps):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    table([Outcome(LONG, "runs it", STEPS)] * 2)
+    text = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    assert max(map(len, text.splitlines())) <= columns
+    hosts = "".join(line[: columns - 9].split("runs")[0].strip() for line in text.splitlines()[1:])
+    assert hosts == LONG * 2
+    assert (STEPS in text) == steps
+
+
+def test_in_a_file_nothing_of_the_table_is_cut(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    table([Outcome(f"{LONG}{number}", "runs it", STEPS) for number in range(2)])
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [" ".join(row.split()) for row in rows] == [
+        f"{LONG}{number} runs it {STEPS}" for number in range(2)
+    ]
 
 
 # --- Real ones
@@ -397,7 +419,7 @@ def test_ctrl_c_stops_a_fleet_without_a_traceback(pis, tmp_path, project):
     assert process.returncode == 1
     assert "Traceback" not in err
     assert "KeyboardInterrupt" not in err
-    assert "stopped here by Ctrl-C" in out
+    assert "stopped here, as it was told to" in out
     ends = {line.split()[0]: " ".join(line.split()[1:3]) for line in out.splitlines()[-2:]}
     assert set(ends) == {"pi0", "pi1"}
     assert set(ends.values()) <= {"lost", "not tried"}

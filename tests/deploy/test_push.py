@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from deploy import push as push_to
 from deploy.errors import DeployError
 from deploy.remote import push as remote
 from deploy.signing import read_signers
+from deploy.ssh import _sweep, event_of
 
 ALL = ["upload", "verify", "check", "restart", "activate"]
 
@@ -119,7 +121,7 @@ def test_a_service_that_was_stopped_is_started(push, pi, running):
 def test_only_what_is_new_travels(push, pi, project, running):
     (project / "model.onnx").write_text("works better")
     output = succeed(push("pi"))
-    assert "pi: upload: 0.0 kB in 1 file that it lacks, of 4\n" in output
+    assert "pi: upload: 12 bytes in 1 file that it lacks, of 4\n" in output
     assert (pi.root / "current" / "edge" / "__main__.py").is_file()
     (pi.root / "current" / "edge" / "__main__.py").unlink()
     assert "upload: nothing but the list" in succeed(push("pi"))  # the release before has all of it
@@ -200,6 +202,14 @@ def test_going_back_to_a_release_by_name(rollback, pi, three):
     assert mistyped.exit_code == 2
     assert f"{short[:3]}0: a release is 12 characters" in mistyped.output
     assert pi.current == short
+
+
+def test_a_last_word_that_is_neither_host_nor_release_changes_nothing(rollback, pi, three):
+    line = one_line(rollback("pi", "050db789f6ag"))
+    assert "050db789f6ag: " in line
+    assert "nothing was changed anywhere. If '050db789f6ag' is to be a release: that is 12" in line
+    assert rollback("pi", "").exit_code == 2
+    assert pi.current == three[2]
 
 
 def test_going_back_can_be_tried_first(rollback, pi, three):
@@ -328,6 +338,8 @@ import os, subprocess, sys
 if " apply " not in sys.argv[-1]:
     os.execv("{ssh}", sys.argv)
 data = sys.stdin.buffer.read()
+if "{fault}" == "killed":
+    os.kill(os.getpid(), 9)
 if "{fault}" == "tampered":
     data = data.replace(b"works", b"wirks")
     sys.exit(subprocess.run(["{ssh}", *sys.argv[1:]], input=data).returncode)
@@ -373,6 +385,75 @@ def test_an_upload_cut_short_does_not_break_the_next_push(push, pi, fault, monke
     monkeypatch.setenv("PATH", os.environ["PATH"].split(":", 1)[1])
     succeed(push("pi"))
     assert pi.active
+
+
+def test_an_ssh_that_is_killed_here_may_have_sent_all_of_it(push, fault):
+    fault("killed")
+    result = push("pi")
+    assert one_line(result) == "deploy: pi: ssh was killed here: try again"
+    assert "pi: if all of it had arrived, it goes on by itself; `deploy status" in result.stdout
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Return a folder that TMPDIR names, none of it remembered yet."""
+    folder = Path(tempfile.mkdtemp(prefix="hw", dir="/tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    _sweep.cache_clear()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+    _sweep.cache_clear()
+
+
+def test_a_connection_lies_where_tmpdir_says_unless_that_is_too_long(temporary, monkeypatch):
+    with Host("pi") as host:
+        assert host._folder.parent == temporary
+    monkeypatch.setattr(tempfile, "tempdir", f"{temporary}/{'x' * 60}")
+    with Host("pi") as host:
+        assert host._folder.parent == Path("/tmp")
+
+
+def test_where_no_connection_can_lie_it_is_one_line(temporary, push):
+    temporary.rmdir()
+    for hosts in (["pi"], ["pi", "off"]):
+        result = push(*hosts)
+        assert result.exit_code == 1
+        for line in result.stderr.splitlines():
+            assert f"no folder here for ssh's connection: {temporary}/handwave-" in line
+            assert "No such file or directory; set TMPDIR to one that you may write to" in line
+
+
+def test_what_was_left_by_one_that_was_killed_is_swept_up(temporary):
+    for name, age in (("old", 2 * 86400), ("new", 60), ("full", 2 * 86400)):
+        folder = temporary / f"handwave-{name}"
+        folder.mkdir()
+        if name == "full":
+            (folder / "ssh").touch()
+        os.utime(folder, (time.time() - age,) * 2)
+    with Host("pi"):
+        assert not (temporary / "handwave-old").exists()
+        assert (temporary / "handwave-new").exists()
+        assert (temporary / "handwave-full").exists()
+
+
+def test_only_our_own_words_are_heard():
+    """A login shell may greet with anything, on the same stream."""
+    for line in (b"hello", b"{hello}", b'{"hello": 1}', b"[]", b"3", b"{}x", b"\xff"):
+        assert event_of(line) is None
+    assert event_of(b'{"step": "check"}') == {"step": "check"}
+    assert event_of(b"{}") == {}
+
+
+def test_a_key_that_others_may_read_is_told_with_what_to_do(push, sshd, tmp_path):
+    key = tmp_path / "key"
+    shutil.copy(sshd / "user_key", key)
+    key.chmod(0o644)
+    text = (sshd / "ssh_config").read_text().replace(f"{sshd}/user_key", str(key))
+    (tmp_path / "ssh_config").write_text(text)
+    line = one_line(push("pi", "-F", str(tmp_path / "ssh_config")))
+    assert line == (
+        f"deploy: pi: others may read your key {key}, so ssh leaves it; run: chmod 600 '{key}'"
+    )
 
 
 @pytest.mark.parametrize("step", ["verify", "check", "restart", "activate"])
@@ -439,7 +520,9 @@ def test_an_unknown_host_key_is_refused_even_where_the_user_config_is_lax(push, 
 @pytest.mark.parametrize("host", ["-oProxyCommand=touch${IFS}gotcha", "", "a b", "a\nb"])
 def test_a_host_name_that_is_none_is_refused(push, host, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "is not a host name" in one_line(push("--", host))
+    result = push("--", host)
+    assert result.exit_code == 2
+    assert "is not a host name" in result.stderr
     assert not Path("gotcha").exists()
 
 
@@ -459,7 +542,7 @@ def test_a_host_that_is_not_set_up_is_told_everything_at_once(push, pi):
     line = one_line(push("pi"))
     assert f"there is no folder {pi.root}" in line
     assert f"systemd knows no {pi.unit} there" in line
-    assert "`deploy setup pi` puts that right" in line
+    assert f"`deploy setup pi --root {pi.root} --unit {pi.unit}` puts that right" in line
     assert not pi.root.exists()
 
 
@@ -476,9 +559,16 @@ def test_a_lost_connection_is_no_traceback_but_with_debug(push):
     assert "deploy: off: no connection" in result.stderr.splitlines()[-1]
 
 
-def test_an_unusable_target_is_one_line(push):
-    assert "say a whole path" in one_line(push("pi", "--root", "opt/handwave"))
-    assert "say a service" in one_line(push("pi", "--unit", "--now"))
+def test_an_unusable_target_is_wrong_usage_and_says_what_is_right(push):
+    for option, word, says in (
+        ("--root", "opt/handwave", "say a whole path"),
+        ("--root", "/opt/zwei hände", "may be letters, figures and @ . + - _"),
+        ("--unit", "--now", "say a service"),
+        ("--unit", "w2", "say a service"),
+    ):
+        result = push("pi", option, word)
+        assert result.exit_code == 2
+        assert says in result.stderr
 
 
 def test_all_commands_share_one_connection_and_none_stays_open(sshd):

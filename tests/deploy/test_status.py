@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from deploy import Target
 from deploy.cli import main
 from deploy.remote import status as remote_status
+from deploy.remote.push import locked
 from deploy.status import Answer, Word, describe, judge, throttling
 
 TARGET = Target()
@@ -32,7 +33,8 @@ def said(*, unit=None, report=None, **changes):
     """Return the judgement of a host that is well, but for the changes."""
     answer = {
         "user": "pi", "root": True, "venv": True, "current": "aaaabbbbcccc", "current_for": 7200.0,
-        "trial": None, "trial_for": None, "unit": None if unit is False else UNIT | (unit or {}),
+        "trial": None, "trial_for": None, "cut": False,
+        "unit": None if unit is False else UNIT | (unit or {}),
         "status": json.dumps(REPORT | (report or {})), "status_problem": None, "last_words": None,
         "kept": ["aaaabbbbcccc"], "lately": None, "uptime": 90000.0, "temperature": 54.3,
         "throttled": 0, "disk_free": 12_300_000_000, "monotonic": 10000.0, "clock": 0.0,
@@ -95,6 +97,7 @@ def test_a_service_that_was_started_again_long_ago_is_well():
 
 
 GONE = {"status": None, "status_problem": "No such file or directory"}
+CUT = {"trial": "ddddeeeeffff", "trial_for": 4.0, "cut": True}
 LOOP = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "7"}
 
 
@@ -104,6 +107,8 @@ LOOP = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "7
         ("not set up", "there is no folder /opt/handwave, no handwave.service; run: deploy setup",
          {"root": False, "venv": False, "unit": {"LoadState": "not-found"}}),
         ("not set up", "there is no /opt/handwave/venv", {"venv": False, "unit": LOOP}),
+        ("another's", "belongs to /opt/two, not to /opt/handwave: say both --root and --unit",
+         {"unit": {"ExecStart": "{ path=/opt/two/venv/bin/python ; argv[]=/opt/two/ven"}, **CUT}),
         ("masked", "systemctl unmask", {
             "unit": {"LoadState": "masked", "ActiveState": "inactive"}}),
         ("never pushed", "run: deploy push pi", {"current": None, "current_for": None,
@@ -140,7 +145,9 @@ LOOP = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "7
         ("watching", "it runs ddddeeeeffff, but would start aaaabbbbcccc next time",
          {"report": {"release": "ddddeeeeffff"}}),
         ("watching", "a push was cut while ddddeeeeffff was on trial; push again",
-         {"report": {"release": "ddddeeeeffff"}, "trial": "ddddeeeeffff", "trial_for": 4000.0}),
+         {"report": {"release": "ddddeeeeffff"}, **CUT}),
+        ("crash-looping", "a push was cut while ddddeeeeffff was on trial; push again; it ends ag",
+         {"unit": LOOP, **CUT}),
     ],
 )  # fmt: skip
 def test_each_thing_that_can_be_wrong_is_said(state, says, changes):
@@ -159,6 +166,14 @@ def test_paused_is_well_and_a_push_under_way_is_told():
     health = said(report={"release": "ddddeeeeffff"}, trial="ddddeeeeffff", trial_for=5.0)
     assert (health.well, health.release, health.release_for) == (True, "ddddeeeeffff", None)
     assert health.notes == ["a push has ddddeeeeffff on trial"]
+
+
+def test_a_service_that_does_not_run_is_told_with_the_release_that_systemd_starts():
+    health = said(unit=LOOP, **CUT)
+    assert (health.release, health.release_for) == ("ddddeeeeffff", 4.0)
+    assert (health.trial, health.notes) == (None, [])  # nobody is trying it any more
+    assert said(unit=LOOP).release == "aaaabbbbcccc"
+    assert said(**CUT).release == "aaaabbbbcccc"  # it runs, and says itself what
 
 
 def test_one_restart_or_old_ones_are_no_crash_loop():
@@ -218,6 +233,19 @@ def test_a_trial_is_named_by_the_settings_of_the_service(tmp_path):
     assert remote_status._trial(settings) is None
     settings.write_text("RELEASE=/opt/handwave/releases/abc\nPYTHONPATH=/opt/x\n")
     assert remote_status._trial(settings) == "abc"
+
+
+def test_a_trial_is_cut_where_nobody_holds_the_lock(tmp_path):
+    settings, lock = tmp_path / "service.env", tmp_path / "lock"
+    assert not remote_status._cut(settings, lock)
+    settings.touch()
+    assert remote_status._cut(settings, lock)
+    with locked(lock, "anna@laptop"):
+        assert not remote_status._cut(settings, lock)
+    assert remote_status._cut(settings, lock)
+    lock.unlink()
+    lock.symlink_to(lock)  # it cannot be looked at: then nobody knows
+    assert not remote_status._cut(settings, lock)
 
 
 def test_what_the_firmware_says_is_read(tmp_path, monkeypatch):

@@ -1,14 +1,17 @@
 """The systemd unit, the page that installs it, and our stand-in for systemd."""
 
 import re
+import shlex
 import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 import deploy
 from deploy import Target
+from deploy.remote.push import locked
 from deploy.units import check_unit, service_unit
 from edge.sight import FROZEN
 
@@ -19,6 +22,7 @@ PAGE = Path(deploy.__file__).parents[1] / "docs" / "setup.md"
 
 LINES = UNIT.read_text().splitlines()
 SETTINGS = dict(line.split("=", 1) for line in LINES if "=" in line and not line.startswith("#"))
+STOP_STEPS = [line.partition("=")[2] for line in LINES if line.startswith("ExecStopPost=")]
 ENVIRONMENT = " ".join(line for line in LINES if line.startswith("Environment="))
 
 
@@ -78,6 +82,40 @@ def test_a_check_is_held_by_all_that_holds_the_service():
         assert f"\n{name}=" not in text
 
 
+def test_no_push_is_refused_for_the_one_before():
+    """systemd refuses the sixth start in ten seconds, unless told not to."""
+    assert "StartLimitIntervalSec=0" in check_unit(Target()).splitlines()
+
+
+@pytest.fixture
+def after_a_crash(tmp_path):
+    """Return a folder with a trial, and what the unit does there after the service has ended."""
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial" / "service.env").touch()
+    text = service_unit(Target(root=str(tmp_path))).replace(Target().trial, f"{tmp_path}/trial")
+    (step,) = (line for line in text.splitlines() if line.startswith("ExecStopPost=-+"))
+    words = shlex.split(step.removeprefix("ExecStopPost=-+"))
+    return tmp_path, lambda: subprocess.run(words, stderr=subprocess.DEVNULL, check=False)
+
+
+@pytest.mark.skipif(not shutil.which("flock"), reason="no flock here (util-linux)")
+@pytest.mark.parametrize("pushing", [True, False])
+def test_a_trial_ends_with_a_crash_where_no_push_is_left_to_end_it(after_a_crash, pushing):
+    folder, end = after_a_crash
+    with locked(folder / "lock", "anna@laptop") if pushing else nullcontext():
+        (folder / "lock").touch()
+        end()
+    assert (folder / "trial" / "service.env").exists() == pushing
+    end()  # with no trial there it holds no lock, for a push may begin
+    assert (folder / "lock").exists()
+
+
+def test_a_crash_makes_no_lock_that_the_pusher_could_not_write(after_a_crash):
+    folder, end = after_a_crash
+    end()
+    assert not (folder / "lock").exists()
+
+
 def test_the_units_can_have_other_names():
     target = Target("/srv/waver", "waver.service")
     for text in (service_unit(target), check_unit(target)):
@@ -91,7 +129,7 @@ def test_the_units_can_have_other_names():
 def test_the_service_outlives_what_happens_to_it():
     assert SETTINGS["Restart"] == "always"
     assert SETTINGS["ExecStart"].endswith(" --forever")
-    assert " edge off " in SETTINGS["ExecStopPost"]  # after SIGKILL, too
+    assert " edge off " in STOP_STEPS[0]  # after SIGKILL, too
     assert SETTINGS["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert int(SETTINGS["WatchdogSec"]) > 2 * FROZEN
     assert SETTINGS["WatchdogSignal"] == "SIGKILL"  # what hangs may well not hear another

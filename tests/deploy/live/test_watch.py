@@ -17,7 +17,7 @@ from rich.console import Console
 import deploy.cli
 import deploy.live.watch
 from deploy import DeployError
-from deploy.live.watch import Screen, Seen, half_blocks, look_on
+from deploy.live.watch import Screen, Seen, half_blocks, is_unread, look_on
 from deploy.ssh import hang_up
 
 
@@ -195,6 +195,22 @@ Target.runtime = property(lambda _: runtime)
 import deploy.cli
 deploy.cli.main(prog_name="deploy")
 """
+
+
+def test_a_pipe_that_nobody_reads_any_more_ends_it(service, sshd):
+    """`| head -1` has seen enough, whether or not there is anything new to say."""
+    command = [sys.executable, "-c", MAIN, str(service.folder), "watch", "pi"]
+    with subprocess.Popen(
+        [*command, "-F", str(sshd / "ssh_config")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline().startswith(b"pi: ")
+        process.stdout.close()
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == b""
+
+
+def test_what_is_no_file_counts_as_read():
+    assert not is_unread(io.StringIO())
 
 
 @pytest.mark.parametrize("words", [[], ["--browser"]])

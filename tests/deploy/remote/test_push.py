@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tarfile
@@ -243,10 +242,24 @@ def test_an_upload_leaves_the_release_on_trial_and_those_of_history(place, monke
     assert {path.name for path in place.releases.iterdir()} == {"kept", "trial", ".incoming"}
 
 
-def test_a_full_disk_is_said_with_what_is_free(place):
+def test_the_fullest_of_the_places_is_said_with_what_is_free(place, monkeypatch):
+    def statvfs(folder):
+        free = 3000 if folder == full else 9000
+        return SimpleNamespace(f_bavail=free, f_frsize=1000)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
     problem = OSError(errno.ENOSPC, "No space left on device")
-    why = remote._why(problem, job(place, "one"))
-    assert re.fullmatch(r"its disk is full \(\d+ MB are free\); make room", why)
+    for full in (place.root, place.trial):
+        why = remote._why(problem, job(place, "one"))
+        assert why == f"{full}: its disk is full (3 MB are free); make room"
+
+
+def test_a_read_only_disk_is_told_from_a_lack_of_rights(place, monkeypatch):
+    assert remote._read_only(place) is None
+    here = os.statvfs
+    flags = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "statvfs", lambda x: flags if x == place.root else here(x))
+    assert remote._read_only(place) == place.root
 
 
 def test_a_file_in_trouble_is_named_and_the_folder_that_is_gone_is_not(place):

@@ -20,6 +20,7 @@ from pyinfra.api.operation import add_op
 from pyinfra.api.operations import run_ops
 
 import deploy.cli
+import deploy.commands.remove
 import deploy.commands.setup
 from deploy.crew import Crew
 from deploy.errors import DeployError
@@ -616,6 +617,9 @@ def in_a_terminal(code, answer):
 
 def test_where_nobody_is_there_nobody_is_asked(monkeypatch):
     with Path(os.devnull).open() as nobody:
-        monkeypatch.setattr(keys.sys, "stdin", nobody)
-        with pytest.raises(DeployError, match="nobody is here"):
-            keys.ask("pi")
+        for stdin in (nobody, None):  # None: it was closed
+            monkeypatch.setattr(keys.sys, "stdin", stdin)
+            with pytest.raises(DeployError, match="nobody is here"):
+                keys.ask("pi")
+            with pytest.raises(DeployError, match="nobody is here"):
+                deploy.commands.remove.agree()

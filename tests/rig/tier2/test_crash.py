@@ -63,13 +63,13 @@ def begin(pi, project, laptop):
     """Return a function that starts the push of something new, and waits for one of its steps."""
     running = []
 
-    def start(step=None, pin=23):
+    def start(step=None, pin=23, environment=None, cwd=None):
         new = f"# {project.name} {len(running)}\n[when.palm]\nled = {pin}\n"  # nowhere there yet
         (project / "edge.toml").write_text(new)
         words = ["nsenter", f"--target={pi.leader}", "--net", "--", *laptop("push")]
         process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
+            start_new_session=True, env=os.environ | (environment or {}), cwd=cwd,
         )  # fmt: skip
         running.append(process)
         if step:
@@ -184,8 +184,31 @@ def test_power_or_connection_or_laptop_end_at_random_moments(pi, old, begin, pus
 
 
 def test_a_release_that_crashes_at_its_first_frame_is_taken_back(pi, old, push, tmp_path):
-    """It passes its check: only the service has anybody to tell that it is ready."""
-    code = tmp_path / "code"
+    done = push(**crashing(tmp_path / "code"))
+    assert done.returncode == 1
+    assert "did not get ready" in done.stderr
+    assert f"went back to {old}, which runs again" in done.stderr
+    assert "pi: journal: " in done.stdout
+    pi.header.wait(27, 1)
+    assert current(pi) == old
+
+
+def test_a_crashing_release_whose_push_was_killed_does_not_stay(pi, old, begin, tmp_path):
+    process = begin("restart", **crashing(tmp_path / "code"))
+    pi.run("pkill", "-KILL", "-u", "pi", "python3")
+    process.wait(60)
+    settled(pi)
+    pi.header.wait(27, 1)
+    pi.until(ActiveState="active")
+    assert current(pi) == old
+    assert not (pi.root / "run/handwave-trial/service.env").exists()
+
+
+def crashing(code):
+    """Return how to push an edge that passes its check, and ends with its first frame.
+
+    Only the service has anybody to tell that it is ready.
+    """
     for package in (edge, deploy):
         shutil.copytree(package.__path__[0], code / package.__name__)
     path = code / "edge" / "classifier.py"
@@ -194,13 +217,7 @@ def test_a_release_that_crashes_at_its_first_frame_is_taken_back(pi, old, push, 
     assert begins
     crash = "        import os\n        if 'NOTIFY_SOCKET' in os.environ:\n            os.abort()\n"
     path.write_text(head + begins + signature + colon + crash + body)
-    done = push(environment={"PYTHONPATH": str(code)}, cwd=code)
-    assert done.returncode == 1
-    assert "did not get ready" in done.stderr
-    assert f"went back to {old}, which runs again" in done.stderr
-    assert "pi: journal: " in done.stdout
-    pi.header.wait(27, 1)
-    assert current(pi) == old
+    return {"environment": {"PYTHONPATH": str(code)}, "cwd": code}
 
 
 def test_a_disk_that_is_full_leaves_what_runs_and_is_no_trouble_later(pi, old, push, project):
@@ -215,7 +232,7 @@ def test_a_disk_that_is_full_leaves_what_runs_and_is_no_trouble_later(pi, old, p
         (project / "edge.toml").write_text('[when.palm]\nled = 23\nsound = "noise.wav"\n')
         done = push()
         assert done.returncode == 1
-        full = "upload: its disk is full (0 MB are free); make room"
+        full = f"upload: {releases}: its disk is full (0 MB are free); make room"
         assert f"{full}; it still runs {old}" in done.stderr
         assert pi.state == "active"
         assert pi.run("ls", "-A", releases).stdout.split() == [old]
