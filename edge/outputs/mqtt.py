@@ -70,6 +70,8 @@ class Broker(Section, frozen=True):
         _check_topic(self.discovery_prefix, "discovery_prefix")
         if self.password_file is not None and self.username is None:
             raise ValueError("password_file: a password needs a username as well")
+        if self.username is not None and re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", self.username):
+            raise ValueError("username: plain text of one line, please")  # brokers just hang up
         if self.name is not None and not self.name.strip():
             raise ValueError("name: is empty; take the line away for the host's name")
 
@@ -293,7 +295,12 @@ def _password(password_file: str | None, folder: Path) -> str | None:
 
 
 def _check_host(host: str) -> None:
-    if not host or re.search(r"[\s/@]", host):
+    port = re.fullmatch(r"[^:\[\]]+:(\d+)", host)
+    if port:
+        raise ValueError(f"host: '{host}' has a port in it; write it below: port = {port[1]}")
+    if host.startswith("["):
+        raise ValueError(f"host: '{host}': an address without brackets; port = ... is a line below")
+    if not host or re.search(r"[\s/@\]]", host):
         raise ValueError(
             f"host: '{host}' is no host's name; such as \"homeassistant.local\", without mqtt://"
         )

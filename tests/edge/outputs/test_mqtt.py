@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import types
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -382,8 +383,9 @@ def test_no_broker_at_boot_is_no_error_and_it_is_found_when_it_comes(broker, wir
     ear.until(f"{HERE}/state", state("rock", 0.9))
     ear.until("lamp/set", "ON")
     assert caplog.messages == [
-        f"mqtt: cannot reach 127.0.0.1:{broker.port} (Connection refused); trying again for ever"
-    ], "once, however many tries"
+        f"mqtt: cannot reach 127.0.0.1:{broker.port} (Connection refused); trying again for ever",
+        f"mqtt: connected to 127.0.0.1:{broker.port}",
+    ], "once, however many tries, and then that it is over"
 
 
 def test_after_a_restart_of_the_broker_everything_is_there_again(broker, wire, listen, caplog):
@@ -545,6 +547,42 @@ def test_a_broker_that_hangs_keeps_no_frame_and_no_end(broker, wire, listen):
     ear.until(f"{HERE}/status", "offline")
 
 
+@contextmanager
+def answering(talk):
+    """Listen at a port; each connection is handed to `talk` in a thread of its own."""
+    held = []
+
+    def accept(server):
+        with suppress(OSError):
+            while True:
+                held.append(server.accept()[0])
+                talk(held[-1])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            for one in held:
+                one.close()
+
+
+@pytest.mark.parametrize("talk", [lambda link: None, lambda link: link.close()])
+def test_what_takes_the_connection_and_is_no_broker_is_told_once(wire, monkeypatch, caplog, talk):
+    monkeypatch.setattr(mqtt, "KEEP_ALIVE", 1)  # for the one that says nothing at all
+    with answering(talk) as port:
+        _, wiring = wire(settings(port))
+        wait_until(lambda: caplog.messages)
+        time.sleep(2.5)  # a try or two more
+        wiring.close()
+    (line,) = caplog.messages
+    assert line.startswith(
+        f"mqtt: 127.0.0.1:{port} takes the connection but does not answer; is it"
+    )
+    assert "tls = true" in line
+
+
 def test_two_devices_of_one_name_are_told_so_once(broker, wire, listen, caplog):
     broker.start()
     ear = listen(broker.port)
@@ -648,6 +686,9 @@ def test_a_broker_that_nobody_vouches_for_is_told_nothing(sealed, wire, caplog):
         ("[mqtt]", "[mqtt] object missing required field `host`"),
         ("[mqtt]\nhost = ''", "[mqtt] host: '' is no host's name; such as"),
         ("[mqtt]\nhost = 'mqtt://x'", "[mqtt] host: 'mqtt://x' is no host's name; such as"),
+        ("[mqtt]\nhost = 'x:18830'", "[mqtt] host: 'x:18830' has a port in it; write it below: p"),
+        ("[mqtt]\nhost = '[::1]'", "[mqtt] host: '[::1]': an address without brackets; port"),
+        ("[mqtt]\nhost = 'x'\nusername = \"a\\u0000\"", "[mqtt] username: plain text of one line"),
         ("[mqtt]\nhost = 'a..b'", "[mqtt] host: 'a..b' is no host's name"),
         ("[mqtt]\nhost = 'x'\nport = 70000", "[mqtt] port: expected a whole number <= 65535"),
         ("[mqtt]\nhost = 'x'\npassword = 'y'", "[mqtt] unknown key 'password'; did you mean"),
