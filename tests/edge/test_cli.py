@@ -385,6 +385,28 @@ def test_a_reader_that_leaves_causes_no_traceback(project):
     assert err == "edge: watching virtual, mock pins; Ctrl-C ends it\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "where", "code", "told"),
+    [
+        ("{run}", ">&-", 0, "edge: watching virtual, mock pins; Ctrl-C ends it\n" + ENDED),
+        ("{run}", ">&- 2>&-", 0, ""),
+        ("--help", ">&-", 0, ""),
+        ("--help", ">/dev/full", 1, "edge: No space left on device\n"),
+        ("{check}", ">/dev/full", 1, "edge: No space left on device\n"),
+    ],
+)
+def test_where_nobody_can_be_told_it_does_its_work_or_says_so_in_one_line(
+    project, words, where, code, told
+):
+    run = f"run --pins mock --config {project} --source virtual --fast --frames 2"
+    line = words.format(run=run, check=f"check --config {project}")
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -W error -m edge {line} {where}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", told)
+
+
 def test_systemd_hears_that_it_is_ready_once_frames_come(project, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "n"))
