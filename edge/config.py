@@ -159,6 +159,8 @@ def read_config(path: str | Path) -> Config:
         return meant or did_you_mean(key, _Top.__struct_encode_fields__)
 
     top = _convert(table, _Top, f"{path}:", unknown=hint)
+    if not top.model:
+        raise ConfigError(f'{path}: model: it is empty; write model = "model.onnx", or no line')
     config = Config(
         path=path,
         model=path.parent / top.model,

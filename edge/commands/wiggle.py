@@ -92,7 +92,10 @@ def _try(config: Config, one: tuple[str, str, Kind], pins: PinKind, seconds: flo
             time.sleep(seconds)
             outputs.apply(_decision(None))
     except HandwaveError as problem:  # the others still want trying
-        complain(OutputError(f"{where}: {problem}", picture=problem.picture))
+        placed = str(problem).startswith(
+            f"{config.path}: "
+        )  # as with a file of its own that is missing
+        complain(problem if placed else OutputError(f"{where}: {problem}", picture=problem.picture))
         return False
     return not errors.count
 

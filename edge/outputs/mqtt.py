@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from edge.card import BACKGROUND
-from edge.errors import OutputError
+from edge.errors import OutputError, named
 from edge.files import read_bounded
 from edge.outputs.kind import Kind, Section
 from edge.outputs.mqtt_post import Message, Post
@@ -74,6 +74,11 @@ class Broker(Section, frozen=True):
             raise ValueError("username: plain text of one line, please")  # brokers just hang up
         if self.name is not None and not self.name.strip():
             raise ValueError("name: is empty; take the line away for the host's name")
+
+    def read_secrets(self, folder: Path) -> None:
+        _password(self.password_file, folder)
+        if self.ca_file is not None:
+            _trusted(self.ca_file, folder)
 
     def open(self, wiring: Wiring) -> Device:
         """Begin to connect, and return what tells the broker of every decision."""
@@ -238,9 +243,10 @@ def _open_post(settings: Broker, folder: Path) -> Post:
             "pip install 'paho-mqtt>=2'"
         ) from None
     name = settings.device_name()
-    password = _password(settings.password_file, folder)
     tls = settings.tls or settings.ca_file is not None
-    trusted = _trusted(settings.ca_file, folder) if tls else None
+    with named("[mqtt] "):
+        password = _password(settings.password_file, folder)
+        trusted = _trusted(settings.ca_file, folder) if tls else None
     port = settings.port or (8883 if tls else 1883)
 
     def make() -> Client:
@@ -273,7 +279,7 @@ def _trusted(ca_file: str | None, folder: Path) -> SSLContext:
         context.load_verify_locations(path)
     except (OSError, ValueError) as problem:  # ssl.SSLError is one; a ValueError is a null byte
         why = getattr(problem, "strerror", None) or problem
-        raise OutputError(f"[mqtt] ca_file: {path}: {why}") from None
+        raise OutputError(f"ca_file: {path}: {why}") from None
     return context
 
 
@@ -281,17 +287,19 @@ def _password(password_file: str | None, folder: Path) -> str | None:
     if password_file is None:
         return None
     path = folder / password_file
-    text = read_bounded(
-        path, MAX_PASSWORD_BYTES, what="password",
-        missing="no such file; write the password into it, and nothing else", error=OutputError,
-    )  # fmt: skip
+    with named("password_file: "):
+        text = read_bounded(
+            path, MAX_PASSWORD_BYTES, what="password",
+            missing="no such file; write the password into it, and nothing else",
+            error=OutputError,
+        )  # fmt: skip
     if path.stat().st_mode & 0o007:
         # No reason to stop: the lamp on the wall should light all the same.
         log.warning("mqtt: everybody on this machine may read %s; chmod o= %s", path, path)
     try:
         return text.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise OutputError(f"{path}: no UTF-8 text, so no password") from None
+        raise OutputError(f"password_file: {path}: no UTF-8 text, so no password") from None
 
 
 def _check_host(host: str) -> None:

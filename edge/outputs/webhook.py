@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from edge.errors import OutputError, printable
+from edge.errors import OutputError, named, printable
 from edge.files import read_bounded
 from edge.outputs.kind import Kind
 from edge.outputs.worker import Worker
@@ -68,6 +68,10 @@ class Webhook(Kind, frozen=True):
                 raise ValueError(f"headers: {name} is set by itself; take it away")
             if self.secret_file is not None and name.lower() == "authorization":
                 raise ValueError("headers: Authorization comes from secret_file already")
+
+    def read_secrets(self, folder: Path) -> None:
+        if self.secret_file is not None:
+            _secret(folder / self.secret_file)
 
     def open(self, wiring: Wiring) -> Output:
         try:
@@ -247,15 +251,16 @@ def _site(url: SplitResult) -> str:
 
 
 def _secret(path: Path) -> str:
-    text = read_bounded(
-        path, MAX_SECRET_BYTES, what="secret",
-        missing="no such file; write the secret into it, and nothing else", error=OutputError,
-    )  # fmt: skip
+    with named("secret_file: "):
+        text = read_bounded(
+            path, MAX_SECRET_BYTES, what="secret",
+            missing="no such file; write the secret into it, and nothing else", error=OutputError,
+        )  # fmt: skip
     if path.stat().st_mode & 0o007:
         log.warning("webhook: everybody on this machine may read %s; chmod o= %s", path, path)
     secret = text.decode("ascii", "replace").rstrip("\r\n")
     if not re.fullmatch(r"[\x21-\x7e]+", secret):
-        raise OutputError(f"{path}: not one line of plain letters, so no secret")
+        raise OutputError(f"secret_file: {path}: not one line of plain letters, so no secret")
     return secret
 
 

@@ -351,6 +351,7 @@ def test_a_source_that_is_none_is_told_at_once(write):
     assert complaint(write("source = 'webcm:0'")).startswith("source: there is no 'webcm:0'")
     assert complaint(write("source = 'hall'")).endswith("no 'hall'; a source is " + FORMS)
     assert complaint(write("source = ''")).startswith("source: it is empty")
+    assert complaint(write("model = ''")).startswith("model: it is empty; write model =")
 
 
 def test_a_source_beside_edge_toml_is_found_from_anywhere(tmp_path):

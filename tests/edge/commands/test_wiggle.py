@@ -112,16 +112,16 @@ class Broken(Kind, frozen=True):
 @pytest.mark.parametrize(
     ("when", "line"),
     [
-        ("open", "edge: [when.palm] broken: [when.palm] broken: no such thing"),
+        ("open", "edge: {path}: [when.palm] broken: no such thing"),
         ("on", "edge: output of 'palm' failed: division by zero"),
     ],
 )
-def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, when, line):
+def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, tmp_path, when, line):
     real = kinds.built_in()
     monkeypatch.setattr(kinds, "built_in", lambda: {**real, "broken": Broken})
     done = wiggle(text=f'[when.palm]\nbroken = "{when}"\n[when.rock]\nled = 17\n')
     assert done.code == 1
-    assert done.err == [MOCK, line]
+    assert done.err == [MOCK, line.format(path=tmp_path / "edge.toml")]
     assert "[when.palm] broken: no pins" in done.out
     assert done.out.splitlines()[-1] == "1 of 2 outputs did as they were told; all are off"
     assert done.seen[-1] == {17}

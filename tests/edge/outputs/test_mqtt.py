@@ -724,9 +724,12 @@ def test_a_message_without_a_broker_says_what_to_add(tmp_path):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        ("username = 'pi'\npassword_file = 'none'", "none: no such file; write the password into"),
+        (
+            "username = 'pi'\npassword_file = 'none'",
+            r"edge.toml: \[mqtt\] password_file: .*none: no such file; write the password into",
+        ),
         ("username = 'pi'\npassword_file = 'edge.toml'", None),
-        ("ca_file = 'none.pem'", "none.pem: No such file"),
+        ("ca_file = 'none.pem'", r"edge.toml: \[mqtt\] ca_file: .*none.pem: No such file"),
         ("ca_file = 'edge.toml'", "edge.toml: "),
         ('ca_file = "a\\u0000b"', "embedded null byte"),
     ],

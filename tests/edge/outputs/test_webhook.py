@@ -439,7 +439,8 @@ def test_a_secret_that_is_no_use_is_said_before_it_begins(wire, tmp_path, conten
         (tmp_path / "token").chmod(0o600)
     with pytest.raises(OutputError) as caught:
         wire('{ url = "http://x", secret_file = "token" }')
-    assert str(caught.value).endswith(text)
+    where = f"{tmp_path / 'edge.toml'}: [when.rock] webhook: secret_file: {tmp_path}/"
+    assert str(caught.value) == where + text
 
 
 def test_a_secret_that_everybody_may_read_is_told(wire, tmp_path, line):
