@@ -18,7 +18,7 @@ from edge.classifier import Classifier
 from edge.config import Decide, read_config
 from edge.console import Command
 from edge.decider import GAP
-from edge.errors import SourceError, did_you_mean, printable
+from edge.errors import SourceError, did_you_mean, named, printable
 from edge.files import is_file, is_folder
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
@@ -69,7 +69,8 @@ def replay(
         spans = None if truth_path is None else read_truth(truth_path)
         classifier = Classifier(model)
         recording = _open(source, rate, classifier.card.camera, labelled=spans is None)
-        decider = make_decider(classifier.card, decide)
+        with named("" if config_path is None else f"{config_path}: "):
+            decider = make_decider(classifier.card, decide)
         played = Replay(Truth(classifier.labels, spans))
         ended = False
         for step in steps(recording, classifier, decider, Outputs({})):

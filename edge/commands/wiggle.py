@@ -92,9 +92,7 @@ def _try(config: Config, one: tuple[str, str, Kind], pins: PinKind, seconds: flo
             time.sleep(seconds)
             outputs.apply(_decision(None))
     except HandwaveError as problem:  # the others still want trying
-        placed = str(problem).startswith(
-            f"{config.path}: "
-        )  # as with a file of its own that is missing
+        placed = str(problem).startswith(f"{config.path}: ")  # a file that it names, not a pin
         complain(problem if placed else OutputError(f"{where}: {problem}", picture=problem.picture))
         return False
     return not errors.count

@@ -128,6 +128,7 @@ def test_check_finds_edge_toml_in_the_current_folder(project, monkeypatch):
             r"\[when\.rok\]: the model has no class 'rok'; did you mean 'rock'",
         ),
         ("[when.rock]\nled = 40", "40 is not a BCM pin .* place 40 of the header is BCM 21"),
+        ("[decide]\nleave = 0.99", r"edge\.toml: \[decide\] leave: 0\.99 is above enter, "),
         ("[when.rock\n", "not valid TOML: .*line 1"),
         ("[when.background]\nled = 1", "'background' never triggers anything"),
         ("[when.rock]\nled = 17\nbuzzer = 17", "pin 17 is already used by"),
@@ -192,6 +193,7 @@ def test_real_pins_that_are_not_there_advise_mock_ones(project, monkeypatch):
         ["run", "--frames", "0"],
         ["run", "--frames", "many"],
         ["run", "--colour"],
+        ["run", "--source", "", "--config", "edge.toml"],
         ["check", "surplus"],
     ],
 )

@@ -108,6 +108,28 @@ def test_an_absolute_model_path_stays_as_it_is(write):
                 "without quotes"
             ),
         ),
+        (
+            "[led]\npin = 17",
+            (
+                "unknown key 'led'; an output stands below its label: "
+                "[when.LABEL] and below it led = ..."
+            ),
+        ),
+        (
+            "[when.rock]\nrgb_led = [5, 6, 13]",
+            "[when.rock] rgb_led: a list is several; for one: { pins = [5, 6, 13] }",
+        ),
+        (
+            "[button]\npin = 5\npress = 'off'",
+            "[button] press: there is no 'off'; there is: pause, shutdown, nothing",
+        ),
+        ("button = 3", "button: expected a table, got a whole number"),
+        (
+            "[when.rock]\ncommand = 3",
+            "[when.rock] command: expected text or a list, got a whole number",
+        ),
+        ("source = 2026-03-01", "source: expected text, got a date"),
+        ("source = 07:32:00", "source: expected text, got a time of day"),
         ("[rock]\nled = 17", "unknown key 'rock'; did you mean [when.rock]?"),
         ("[decide]\nenter = 'x'", "[decide] enter: expected a number, got text"),
         ("[decide]\nenter = 1", "[decide] enter: expected a number < 1.0"),

@@ -47,6 +47,13 @@ def wait_until(true):
         time.sleep(0.01)
 
 
+def wait_for_paho():
+    """Wait for the ends of its threads, which closing does not."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("paho-mqtt-client-handwave"):
+            thread.join(PATIENCE)
+
+
 class Broker:
     """mosquitto on a port of its own, which forgets everything when it ends."""
 
@@ -576,6 +583,7 @@ def test_what_takes_the_connection_and_is_no_broker_is_told_once(wire, monkeypat
         wait_until(lambda: caplog.messages)
         time.sleep(2.5)  # a try or two more
         wiring.close()
+    wait_for_paho()
     (line,) = caplog.messages
     assert line.startswith(
         f"mqtt: 127.0.0.1:{port} takes the connection but does not answer; is it"
@@ -672,9 +680,7 @@ def test_a_broker_that_nobody_vouches_for_is_told_nothing(sealed, wire, caplog):
     assert "certificate verify failed" in caplog.messages[0]
     assert not mqtt.post(wiring.section("mqtt"), wiring)._linked
     wiring.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("paho-mqtt-client-handwave"):
-            thread.join(PATIENCE)
+    wait_for_paho()
 
 
 # --- What is wrong in edge.toml
