@@ -54,6 +54,13 @@ def wait_for_paho():
             thread.join(PATIENCE)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tidy():
+    """Leave none of those threads to the tests that come next and count."""
+    yield
+    wait_for_paho()
+
+
 class Broker:
     """mosquitto on a port of its own, which forgets everything when it ends."""
 
