@@ -40,6 +40,9 @@ LONGEST_PAUSE = 60
 """Seconds between two tries to connect, at most; they begin with one and double."""
 MAX_TOPIC = 200
 MAX_PASSWORD_BYTES = 1000
+_left: dict[tuple[str, int], set[str]] = {}
+"""By broker, the topics that this process has left there for who comes later: a reload with another
+name takes them back, else Home Assistant shows a device that is no more."""
 
 
 class Broker(Section, frozen=True):
@@ -143,9 +146,14 @@ class Device:
         self._post = post
         self._topics = Topics(settings)
         self._events = [label for label in labels if label != BACKGROUND]
-        if settings.discovery:
-            for topic, payload in discovery(settings, self._events).items():
-                post.keep(Message(topic, _json(payload), retain=True))
+        found = discovery(settings, self._events) if settings.discovery else {}
+        for topic, payload in found.items():
+            post.keep(Message(topic, _json(payload), retain=True))
+        kept = {*found, self._topics.state, self._topics.status}
+        broker = settings.host, settings.port
+        for topic in _left.get(broker, set()) - kept:
+            post.change(Message(topic, "", retain=True))  # by which the broker forgets it
+        _left[broker] = kept
         self._tell(None, None)  # not what the last run left with the broker
         self._keep(self._topics.status, "online")
 

@@ -252,6 +252,24 @@ def test_without_discovery_home_assistant_is_told_nothing(broker, wire, listen):
     assert {topic for topic, _, _ in ear.heard} == {f"{HERE}/state", f"{HERE}/status"}
 
 
+def test_after_a_reload_with_another_name_nothing_is_left_of_the_old_one(broker, wire, listen):
+    broker.start()
+    ear = listen(broker.port)
+    text = settings(broker.port, "[when.rock]")
+    _, wiring = wire(text)
+    ear.until(f"{HERE}/status", "online")
+    wiring.close()
+    wire(text.replace("Kitchen Pi", "Hall"))
+    ear.until(f"{HERE}/status", "online", "offline", "")
+    ear.until(f"{HERE}/state", "")
+    for kind in ("sensor", "event"):
+        ear.until(f"homeassistant/{kind}/handwave_kitchen_pi/gesture/config", "")
+    ear.until("handwave/hall/status", "online")
+    late = listen(broker.port)
+    late.until("handwave/hall/status", "online")
+    assert [topic for topic, *_ in late.heard if "kitchen_pi" in topic] == []
+
+
 def test_both_prefixes_are_the_users(broker, wire, listen):
     broker.start()
     ear = listen(broker.port)
