@@ -7,11 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edge.errors import HandwaveError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from edge.config import Config
+    from edge.outputs.kind import Kind, Section
     from edge.platform import Machine
 
 BORN = 1_793_491_200
@@ -395,6 +398,29 @@ def check_service(subject: Subject) -> Finding | None:
     return Finding("service", "wrong", text, look)
 
 
+def check_files(subject: Subject) -> Finding | None:
+    """Whether what only the device has can be read: `edge check` on a laptop cannot know."""
+    config = subject.config
+    if config is None:
+        return None
+    parts: list[tuple[str, Kind | Section]] = [
+        *((f"[when.{label}] {name}: ", output) for label, name, output in config.outputs()),
+        *((f"[{name}] ", section) for name, section in config.sections.items()),
+    ]
+    for place, part in parts:
+        try:
+            part.read_secrets(config.path.parent)
+        except HandwaveError as problem:
+            text = f"{config.path}: {place}{problem}"
+            if "Permission denied" in text:  # as a file for none but the service should be
+                return Finding(
+                    "files", "warning", text, "look as the service may: sudo edge doctor"
+                )
+            do = "mend that: the service would not start"
+            return Finding("files", "wrong" if subject.pi else "warning", text, do)
+    return None
+
+
 CHECKS: tuple[Check, ...] = (
     check_machine,
     check_bits,
@@ -410,6 +436,7 @@ CHECKS: tuple[Check, ...] = (
     check_disk,
     check_read_only,
     check_clock,
+    check_files,
     check_service,
 )
 
@@ -434,7 +461,6 @@ def check_project(path: Path) -> tuple[Config | None, list[Finding]]:
     from edge.classifier import Classifier
     from edge.config import read_config
     from edge.device import Project
-    from edge.errors import HandwaveError
 
     try:
         config = read_config(path)

@@ -8,15 +8,15 @@ from collections import Counter
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_origin
 
 import msgspec
 
 from edge.button import ButtonSettings
 from edge.card import BACKGROUND, WHITE_BALANCES, Camera, no_such_class
-from edge.errors import ConfigError, did_you_mean
+from edge.errors import ConfigError, did_you_mean, named
 from edge.outputs.header import check_pins
-from edge.outputs.kind import Kind, Section, find_kind, kind_names
+from edge.outputs.kind import Kind, Section, built_in, find_kind, kind_names
 from edge.toml import convert, load
 
 if TYPE_CHECKING:
@@ -158,10 +158,14 @@ def read_config(path: str | Path) -> Config:
     sections = _take_sections(path, table)
 
     def hint(key: str, _: str) -> str:
+        if key in kind_names():
+            return f"; an output stands below its label: [when.LABEL] and below it {key} = ..."
         meant = f"; did you mean [when.{key}]?" if _is_actions(table[key]) else ""
         return meant or did_you_mean(key, _Top.__struct_encode_fields__)
 
     top = _convert(table, _Top, f"{path}:", unknown=hint)
+    if not top.model:
+        raise ConfigError(f'{path}: model: it is empty; write model = "model.onnx", or no line')
     config = Config(
         path=path,
         model=path.parent / top.model,
@@ -208,7 +212,8 @@ def _take_sections(path: Path, table: dict[str, Any]) -> dict[str, Section]:
     """Take out of the file's tables those that outputs of one kind share, such as `[mqtt]`."""
     sections = {}
     for name in [name for name in table if name not in _Top.__struct_fields__]:
-        kind = find_kind(name)
+        with named(f"{path}: [{name}] "):
+            kind = find_kind(name)
         if kind is not None and kind.section is not None:
             sections[name] = _convert(table.pop(name), kind.section, f"{path}: [{name}]")
             try:
@@ -225,10 +230,12 @@ def _read_outputs(path: Path, label: str, actions: object) -> dict[str, list[Kin
         raise ConfigError(f"{where}: '{BACKGROUND}' never triggers anything; take it away")
     found: dict[str, list[Kind]] = {}
     for name, value in _convert(actions, dict[str, Any], where).items():
-        kind = find_kind(name)
+        with named(f"{where} "):
+            kind = find_kind(name)
         if kind is None:
             raise ConfigError(f"{where} unknown key '{name}'{did_you_mean(name, kind_names())}")
         if kind.lists and isinstance(value, list):
+            _check_is_several(f"{where} {name}", kind, value)
             found[name] = [
                 _read_output(path, f"{where} {name}[{number}]:", kind, one)
                 for number, one in enumerate(value)
@@ -238,15 +245,33 @@ def _read_outputs(path: Path, label: str, actions: object) -> dict[str, list[Kin
     return found
 
 
+def _check_is_several(where: str, kind: type[Kind], value: list[Any]) -> None:
+    """Check that a list is not meant as the one setting, where that is a list itself."""
+    name = getattr(kind, "short", None)
+    short = next((one for one in msgspec.structs.fields(kind) if one.encode_name == name), None)
+    if short is None or get_origin(short.type) is not tuple:
+        return
+    if value and not any(isinstance(one, list | dict) for one in value):
+        raise ConfigError(f"{where}: a list is several; for one: {{ {name} = {value} }}")
+
+
 def _read_output(path: Path, where: str, kind: type[Kind], value: object) -> Kind:
+    short = getattr(kind, "short", None)
     if isinstance(value, dict):
         output = _convert(value, kind, where)
+    elif short is None:  # somebody else's kind
+        raise ConfigError(f"{where} write its settings as a table: {{ ... }}")
     else:
-        output = _convert({kind.short: value}, kind, where, inner=kind.short)
+        output = _convert({short: value}, kind, where, inner=short)
     try:
         output.check(path.parent)
     except ValueError as problem:
         raise ConfigError(f"{where} {problem}") from None
+    except Exception as problem:
+        if kind in built_in().values():
+            raise
+        text = f"its check fails ({type(problem).__name__}: {problem}); tell who wrote it"
+        raise ConfigError(f"{where} {text}") from problem
     return output
 
 

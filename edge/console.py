@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from typing import Any, TextIO
@@ -37,6 +38,8 @@ class Command(click.Command):
             raise
         except Exception as problem:  # noqa: BLE001  (a bug, too, is one line without --debug)
             complain(problem)
+            if isinstance(problem, OSError):
+                _throw_away()
             sys.exit(1)
 
 
@@ -49,6 +52,16 @@ class Group(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command, also where nobody can be told anything: `>&-`, or a full disk."""
+        _open_closed()
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as problem:  # of click's own, such as the help's
+            click.echo(f"{kwargs.get('prog_name') or self.name}: {_one_line(problem)}", err=True)
+            _throw_away()
+            sys.exit(1)
 
 
 def somebody_is_at(*streams: TextIO | None) -> bool:
@@ -65,6 +78,24 @@ def complain(problem: Exception) -> None:
     picture = problem.picture if isinstance(problem, HandwaveError) else None
     for line in (picture or "").splitlines():
         click.echo(printable(line), err=True)
+
+
+def _open_closed() -> None:
+    """Give a stream that was closed by who started us to nobody: Python has None there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # for as long as we live
+            setattr(sys, name, os.fdopen(nowhere, mode, closefd=False))
+
+
+def _throw_away() -> None:
+    """Let what stdout cannot take go nowhere, else Python tries again at the end, and says so."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001  (click's order)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.button import open_button, power_off
-from edge.errors import HandwaveError, SourceError
+from edge.errors import HandwaveError, SourceError, named
 from edge.frame import Frame, Source
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
@@ -56,7 +56,9 @@ class Project:
             ConfigError: it names a label that the model has not, or thresholds that contradict it.
         """
         config.check_labels(classifier.card.labels)
-        return cls(config, classifier, make_decider(classifier.card, config.decide))
+        with named(f"{config.path}: "):
+            decider = make_decider(classifier.card, config.decide)
+        return cls(config, classifier, decider)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 NOT_PLAIN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
@@ -49,6 +50,15 @@ class ConfigError(HandwaveError):
 
 class OutputError(HandwaveError):
     """A pin or other output that cannot be driven."""
+
+
+@contextmanager
+def named(place: str) -> Iterator[None]:
+    """Say of any error in the block where it is: the place, such as `port: `, goes before it."""
+    try:
+        yield
+    except HandwaveError as problem:
+        raise type(problem)(f"{place}{problem}", picture=problem.picture) from problem
 
 
 def printable(text: str, instead: str = "?") -> str:

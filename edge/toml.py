@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -21,17 +21,16 @@ T = TypeVar("T")
 
 PLAIN_TYPES = {
     "int": "a whole number",
-    "int | null": "a whole number",
-    "str | null": "text",
     "str": "text",
-    "float | null": "a number",
-    "float | str | null": "a number or text",
-    "str | array | null": "text or a list",
     "float": "a number",
     "object": "a table",
     "array": "a list",
     "bool": "true or false",
+    "datetime": "a date",
+    "date": "a date",
+    "time": "a time of day",
 }
+"""msgspec's types; what may be `null` may be left out, and TOML has no other null."""
 SLIPS = (
     (r"(?i)=\s*(?:gpio|bcm|pin)[ _]?(\d+)", "write just the number: {0}"),
     (r"=\s*(-?\d+),(\d+)\s*(?:#|$)", "a point, not a comma: {0}.{1}"),
@@ -95,6 +94,9 @@ def convert(
             known = getattr(kind, "__struct_encode_fields__", ())
             hint = unknown(found[1], key) if unknown else did_you_mean(found[1], known)
             message = f"unknown key '{found[1]}'{hint}"
+        elif word := re.fullmatch(r"Invalid enum value '(.*)'", message, re.DOTALL):
+            chosen = _choices(kind, path.strip(".`"))
+            message = f"there is no '{word[1]}'; there is: {', '.join(chosen)}"
         elif re.search(r"`int.*got `str`", message):
             message += "; write just the number, without quotes"
         raise error(
@@ -116,7 +118,23 @@ def _hint(text: bytes, problem: Exception) -> str:
 
 
 def _plain(message: str) -> str:
-    """Say msgspec's types in a maker's words."""
-    for theirs, ours in PLAIN_TYPES.items():
-        message = message.replace(f"`{theirs}`", ours)
+    """Say msgspec's types, such as `int | null`, in a maker's words."""
+
+    def ours(found: re.Match[str]) -> str:
+        parts = [part for part in found[1].split(" | ") if part != "null"]
+        known = all(part in PLAIN_TYPES for part in parts)
+        return " or ".join(PLAIN_TYPES[part] for part in parts) if known else found[0]
+
+    message = re.sub(r"`([a-z |]+)`", ours, message)
     return message[:1].lower() + message[1:]
+
+
+def _choices(kind: object, key: str) -> tuple[str, ...]:
+    """Return the words of which a Struct's field takes one; none for any other field."""
+    fields = msgspec.structs.fields(kind) if _is_struct(kind) else ()
+    found = next((field.type for field in fields if field.encode_name == key), None)
+    return get_args(found) if get_origin(found) is Literal else ()
+
+
+def _is_struct(kind: object) -> TypeGuard[type[msgspec.Struct]]:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

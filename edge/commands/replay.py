@@ -17,7 +17,8 @@ import click
 from edge.classifier import Classifier
 from edge.config import Decide, read_config
 from edge.console import Command
-from edge.errors import SourceError, did_you_mean, printable
+from edge.decider import GAP
+from edge.errors import SourceError, did_you_mean, named, printable
 from edge.files import is_file, is_folder
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--config", "config_path", help="An edge.toml, for its [decide].")
 @click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True, max=1000),
-    help=f"Pictures of a folder a second, Hz.  [default: {RATE:g}]",
+    "--rate", type=click.FloatRange(max=1000),
+    help=f"Pictures of a folder a second, 1 or more, Hz.  [default: {RATE:g}]",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 def replay(
@@ -68,7 +69,8 @@ def replay(
         spans = None if truth_path is None else read_truth(truth_path)
         classifier = Classifier(model)
         recording = _open(source, rate, classifier.card.camera, labelled=spans is None)
-        decider = make_decider(classifier.card, decide)
+        with named("" if config_path is None else f"{config_path}: "):
+            decider = make_decider(classifier.card, decide)
         played = Replay(Truth(classifier.labels, spans))
         ended = False
         for step in steps(recording, classifier, decider, Outputs({})):
@@ -83,8 +85,11 @@ def replay(
 
 
 def _open(name: str, rate: float | None, taken: Camera, *, labelled: bool) -> Source:
-    if rate is not None and math.isnan(rate):  # click lets it through
-        raise click.UsageError("--rate is pictures a second, such as 15")
+    if rate is not None and not rate >= 1 / GAP:  # nor is nan, which click lets through
+        raise click.UsageError(
+            f"--rate {rate:g}: take 1 or more, such as 15; a gesture ends where no picture comes "
+            "for a second, so nothing could be decided"
+        )
     if is_folder(name):
         return Recordings(name, rate=rate or RATE, labelled=labelled, taken=taken)
     if not is_file(name):
@@ -103,6 +108,8 @@ def _doubts(played: Replay, labels: Sequence[str], *, ended: bool) -> Iterator[s
         yield f"the model has no class '{label}'{hint}; no gesture in {count(frames, 'frame')}"
     if played.truth.unmet:
         yield f"{count(played.truth.unmet, 'line')} of the truth left out: no frame is there"
+    if played.frames > 1 and not played.period:
+        yield "no two frames are within a second, so nothing can be decided"
     for trouble, frames in played.troubles.items():
         yield f"nothing was decided in {count(frames, 'frame')}: {trouble}"
 

@@ -170,6 +170,8 @@ def _all(*shows: Show | None) -> Show:
 
 def _source(asked: str | None, config: Config) -> str:
     """Return the source to open: what was asked for counts most."""
+    if asked == "":  # as from a variable that is not set
+        raise click.UsageError("--source is empty; leave it out for the camera")
     return asked or config.source or default_source()
 
 

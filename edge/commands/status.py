@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,11 +40,13 @@ class Word(msgspec.Struct, frozen=True):
     report: Report
     age: float
     """Seconds."""
+    gone: bool
+    """Whether its process is there no more."""
 
     @property
     def fresh(self) -> bool:
         """Whether the service still speaks."""
-        return self.age <= STALE
+        return self.age <= STALE and not self.gone
 
 
 @click.command("status", cls=Command, epilog="Example: edge status --json")
@@ -90,7 +93,7 @@ def read_word(path: Path, unit: Unit | None = None, *, now: float | None = None)
     except msgspec.MsgspecError as problem:
         raise HandwaveError(f"{path}: not the status of this edge: {problem}") from None
     now = time.monotonic() if now is None else now
-    return Word(report, round(max(now - report.written, 0.0), 1))
+    return Word(report, round(max(now - report.written, 0.0), 1), _is_gone(report.pid))
 
 
 def ask_systemd(unit: str) -> Unit | None:
@@ -189,7 +192,23 @@ def _machine(report: Report) -> str:
     return ", ".join(parts)
 
 
+def _is_gone(pid: int) -> bool:
+    """Return whether there is no such process on this machine."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # somebody else's
+        return False
+    return False
+
+
 def _silent(word: Word) -> str:
+    if word.gone:
+        return (
+            f"its process, {word.report.pid}, is there no more: it ended or was killed; "
+            "look at: journalctl -u handwave -n 20"
+        )
     return (
         f"last word {in_words(word.age)} ago: the service hangs or was killed; "
         "look at: journalctl -u handwave -n 20"

@@ -18,6 +18,7 @@ from edge.decider import Decision
 from edge.errors import ConfigError, HandwaveError, OutputError, did_you_mean
 from edge.outputs.apply import Outputs
 from edge.outputs.header import describe, draw
+from edge.outputs.kind import Section
 from edge.outputs.wiring import Wiring
 from edge.service import until_stopped
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
     from edge.outputs.gpio import PinKind
     from edge.outputs.kind import Kind
+
+
+HEARD = 0.5
+"""Seconds that what works in a thread, or a program, gets to say that it cannot."""
 
 
 @click.command("wiggle", cls=Command, epilog="Example: edge wiggle --pins mock rock buzzer")
@@ -45,6 +50,8 @@ def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str,
         raise click.UsageError("--seconds: nan is no number of seconds")
     config = read_config(config_path)
     outputs = _choose(config, words)
+    told = _choose_told(config, words)
+    attempts = len(outputs) + len(told)
     notes = {
         pin: f"[when.{label}] {name}" for label, name, output in outputs for pin in output.pins()
     }
@@ -55,10 +62,12 @@ def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str,
     with until_stopped():
         for one in outputs:
             done.append(_try(config, one, pins, seconds))  # noqa: PERF401  (Ctrl-C keeps those done)
-    if len(done) < len(outputs):
-        click.echo(f"stopped after {len(done)} of {len(outputs)} outputs; all are off")
+        for name in told:
+            done.append(_tell(config, name, pins, seconds))  # noqa: PERF401
+    if len(done) < attempts:
+        click.echo(f"stopped after {len(done)} of {attempts} outputs; all are off")
     else:
-        click.echo(f"{sum(done)} of {len(outputs)} outputs did as they were told; all are off")
+        click.echo(f"{sum(done)} of {attempts} outputs did as they were told; all are off")
     if not all(done):
         sys.exit(1)
 
@@ -66,6 +75,7 @@ def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str,
 def _choose(config: Config, words: Sequence[str]) -> list[tuple[str, str, Kind]]:
     """Return the outputs of these labels or kinds; all of them for no words."""
     known = {word: None for label, name, _ in config.outputs() for word in (label, name)}
+    known |= dict.fromkeys(_told(config))
     if not known:
         raise ConfigError(f"{config.path}: no label does anything yet; docs/wiring.md shows how")
     for word in words:
@@ -85,14 +95,42 @@ def _try(config: Config, one: tuple[str, str, Kind], pins: PinKind, seconds: flo
         when={label: {name: [output]}},
         sections={key: it for key, it in config.sections.items() if key == name},
     )
+    return _run(alone, pins, where, label, seconds if output.pins() else max(seconds, HEARD))
+
+
+def _choose_told(config: Config, words: Sequence[str]) -> list[str]:
+    """Return the sections of `_told` by these words; all of them for no words."""
+    return [name for name in _told(config) if not words or name in words]
+
+
+def _told(config: Config) -> list[str]:
+    """Return the sections, such as `mqtt`, that are told of decisions and tried with no output."""
+    kinds = {name for _, name, _ in config.outputs()}
+    return [
+        name
+        for name, section in config.sections.items()
+        if name not in kinds and type(section).open is not Section.open
+    ]
+
+
+def _tell(config: Config, name: str, pins: PinKind, seconds: float) -> bool:
+    """Do what the device does with a section that is told of decisions; nothing is decided."""
+    click.echo(f"[{name}]: no pins")
+    alone = msgspec.structs.replace(config, when={}, sections={name: config.sections[name]})
+    return _run(alone, pins, f"[{name}]", None, max(seconds, HEARD))
+
+
+def _run(config: Config, pins: PinKind, where: str, label: str | None, seconds: float) -> bool:
+    """Open what is wired up, decide for a label for a while; return whether that went well."""
     errors = Errors()
     try:
-        with errors, Wiring(alone, pins) as wired, Outputs(wired.when, wired.observers) as outputs:
+        with errors, Wiring(config, pins) as wired, Outputs(wired.when, wired.observers) as outputs:
             outputs.apply(_decision(label))
             time.sleep(seconds)
             outputs.apply(_decision(None))
     except HandwaveError as problem:  # the others still want trying
-        complain(OutputError(f"{where}: {problem}", picture=problem.picture))
+        placed = str(problem).startswith(f"{config.path}: ")  # a file that it names, not a pin
+        complain(problem if placed else OutputError(f"{where}: {problem}", picture=problem.picture))
         return False
     return not errors.count
 

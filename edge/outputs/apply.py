@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
 
 from edge.card import BACKGROUND
-from edge.errors import OutputError
+from edge.errors import OutputError, printable
 
 if TYPE_CHECKING:
     from edge.decider import Decision
@@ -81,8 +81,9 @@ class Outputs:
         if not decision.changed:
             for lit in self._on:
                 follow = getattr(lit, "follow", None)  # each frame: isinstance costs ten times that
-                if follow is not None:
-                    self._try(decision.label, follow, decision)
+                if follow is not None and not self._try(decision.label, follow, decision):
+                    self._leave_off(decision.label, lit)
+                    return  # the others are told at the next frame
             return
         self.off()
         for output in self._when.get(decision.label or "", []):
@@ -94,14 +95,20 @@ class Outputs:
         """Switch one output on, or fire it."""
         if _is_switch(output):
             self._on.append(output)  # first, so that a failing on() is still switched off
-            if not self._try(decision.label, output.on):
-                self._try(decision.label, output.off)
-            elif isinstance(output, Follower):
-                self._try(decision.label, output.follow, decision)
+            if not self._try(decision.label, output.on) or (
+                isinstance(output, Follower)
+                and not self._try(decision.label, output.follow, decision)
+            ):
+                self._leave_off(decision.label, output)
         elif isinstance(output, Shot):
             self._try(decision.label, output.fire, decision)
         elif callable(output):
             self._try(decision.label, output)
+
+    def _leave_off(self, label: str | None, output: Switch) -> None:
+        """Switch off one that failed, until its label is decided anew: frames are many."""
+        self._try(label, output.off)
+        self._on = [one for one in self._on if one is not output]  # a new list: it may be walked
 
     def off(self) -> None:
         """Switch off whatever is on, all of it even when some fails to."""
@@ -125,7 +132,7 @@ class Outputs:
         except Exception as problem:  # a device that stands alone goes on
             self.failures += 1
             what = "an output" if label is None else f"output of '{label}'"
-            why = str(problem) or type(problem).__name__
+            why = printable(str(problem)) or type(problem).__name__
             log.error("%s failed: %s", what, why, exc_info=log.isEnabledFor(logging.DEBUG))
             return False
         return True

@@ -70,6 +70,13 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """Return the programs it starts, of those that not every Pi has."""
         return ()
 
+    def read_secrets(self, folder: Path) -> None:
+        """Read what only the device has, such as a file with a password; `edge doctor` asks.
+
+        Raises:
+            HandwaveError: which setting, which file, and what to do.
+        """
+
     def open(self, wiring: Wiring) -> Output:
         """Take the hardware; return a switch, which follows its label, or what fires once.
 
@@ -97,6 +104,9 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def files(self, folder: Path) -> tuple[str, ...]:
         """Return the files it names, as a `Kind` does."""
         return ()
+
+    def read_secrets(self, folder: Path) -> None:
+        """Read what only the device has, as a `Kind` does."""
 
     def open(self, _wiring: Wiring) -> Observer | None:
         """Return what is told of every decision, whichever label; None where nothing is."""
@@ -135,7 +145,7 @@ def find_kind(name: str) -> type[Kind] | None:
     for point in _others().select(name=name):
         try:
             found = point.load()
-        except Exception as problem:  # somebody else's module
+        except (Exception, SystemExit) as problem:  # somebody else's module
             raise ConfigError(f"the output '{name}' cannot be loaded: {problem}") from problem
         if not (isinstance(found, type) and issubclass(found, Kind)):
             raise ConfigError(f"the output '{name}' ({point.value}) is no edge.outputs.Kind")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from edge.card import BACKGROUND
-from edge.errors import OutputError
+from edge.errors import OutputError, named
 from edge.files import read_bounded
 from edge.outputs.kind import Kind, Section
 from edge.outputs.mqtt_post import Message, Post
@@ -40,6 +40,9 @@ LONGEST_PAUSE = 60
 """Seconds between two tries to connect, at most; they begin with one and double."""
 MAX_TOPIC = 200
 MAX_PASSWORD_BYTES = 1000
+_left: dict[tuple[str, int], set[str]] = {}
+"""By broker, the topics that this process has left there for who comes later: a reload with another
+name takes them back, else Home Assistant shows a device that is no more."""
 
 
 class Broker(Section, frozen=True):
@@ -70,8 +73,15 @@ class Broker(Section, frozen=True):
         _check_topic(self.discovery_prefix, "discovery_prefix")
         if self.password_file is not None and self.username is None:
             raise ValueError("password_file: a password needs a username as well")
+        if self.username is not None and re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", self.username):
+            raise ValueError("username: plain text of one line, please")  # brokers just hang up
         if self.name is not None and not self.name.strip():
             raise ValueError("name: is empty; take the line away for the host's name")
+
+    def read_secrets(self, folder: Path) -> None:
+        _password(self.password_file, folder)
+        if self.ca_file is not None:
+            _trusted(self.ca_file, folder)
 
     def open(self, wiring: Wiring) -> Device:
         """Begin to connect, and return what tells the broker of every decision."""
@@ -136,9 +146,14 @@ class Device:
         self._post = post
         self._topics = Topics(settings)
         self._events = [label for label in labels if label != BACKGROUND]
-        if settings.discovery:
-            for topic, payload in discovery(settings, self._events).items():
-                post.keep(Message(topic, _json(payload), retain=True))
+        found = discovery(settings, self._events) if settings.discovery else {}
+        for topic, payload in found.items():
+            post.keep(Message(topic, _json(payload), retain=True))
+        kept = {*found, self._topics.state, self._topics.status}
+        broker = settings.host, settings.port
+        for topic in _left.get(broker, set()) - kept:
+            post.change(Message(topic, "", retain=True))  # by which the broker forgets it
+        _left[broker] = kept
         self._tell(None, None)  # not what the last run left with the broker
         self._keep(self._topics.status, "online")
 
@@ -236,9 +251,10 @@ def _open_post(settings: Broker, folder: Path) -> Post:
             "pip install 'paho-mqtt>=2'"
         ) from None
     name = settings.device_name()
-    password = _password(settings.password_file, folder)
     tls = settings.tls or settings.ca_file is not None
-    trusted = _trusted(settings.ca_file, folder) if tls else None
+    with named("[mqtt] "):
+        password = _password(settings.password_file, folder)
+        trusted = _trusted(settings.ca_file, folder) if tls else None
     port = settings.port or (8883 if tls else 1883)
 
     def make() -> Client:
@@ -271,7 +287,7 @@ def _trusted(ca_file: str | None, folder: Path) -> SSLContext:
         context.load_verify_locations(path)
     except (OSError, ValueError) as problem:  # ssl.SSLError is one; a ValueError is a null byte
         why = getattr(problem, "strerror", None) or problem
-        raise OutputError(f"[mqtt] ca_file: {path}: {why}") from None
+        raise OutputError(f"ca_file: {path}: {why}") from None
     return context
 
 
@@ -279,21 +295,28 @@ def _password(password_file: str | None, folder: Path) -> str | None:
     if password_file is None:
         return None
     path = folder / password_file
-    text = read_bounded(
-        path, MAX_PASSWORD_BYTES, what="password",
-        missing="no such file; write the password into it, and nothing else", error=OutputError,
-    )  # fmt: skip
+    with named("password_file: "):
+        text = read_bounded(
+            path, MAX_PASSWORD_BYTES, what="password",
+            missing="no such file; write the password into it, and nothing else",
+            error=OutputError,
+        )  # fmt: skip
     if path.stat().st_mode & 0o007:
         # No reason to stop: the lamp on the wall should light all the same.
         log.warning("mqtt: everybody on this machine may read %s; chmod o= %s", path, path)
     try:
         return text.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise OutputError(f"{path}: no UTF-8 text, so no password") from None
+        raise OutputError(f"password_file: {path}: no UTF-8 text, so no password") from None
 
 
 def _check_host(host: str) -> None:
-    if not host or re.search(r"[\s/@]", host):
+    port = re.fullmatch(r"[^:\[\]]+:(\d+)", host)
+    if port:
+        raise ValueError(f"host: '{host}' has a port in it; write it below: port = {port[1]}")
+    if host.startswith("["):
+        raise ValueError(f"host: '{host}': an address without brackets; port = ... is a line below")
+    if not host or re.search(r"[\s/@\]]", host):
         raise ValueError(
             f"host: '{host}' is no host's name; such as \"homeassistant.local\", without mqtt://"
         )

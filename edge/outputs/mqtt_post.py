@@ -27,6 +27,7 @@ LATE = 10.0
 """Seconds after which a message that fires is not sent any more: late news is no news."""
 FIRED = 8
 """Messages that fire and may wait; a further one takes the oldest's place."""
+CONNECTED = "mqtt: connected to %s"
 BRIEF = 10.0
 """Seconds that a connection must last to count as one that worked."""
 
@@ -60,6 +61,7 @@ class Post:
         self._due: dict[str, Message] = {}  # by topic: the newest, not yet sent
         self._fired: deque[tuple[float, Message]] = deque(maxlen=FIRED)
         self._linked = False
+        self._answered = False  # whether the broker has said yes or no on this connection
         self._tried = False  # whether the first try to connect has ended, well or not
         self._closing = self._over = False
         self._deadline = 0.0
@@ -193,12 +195,14 @@ class Post:
             self._say(f"{self._where} refuses: {reason}; see username and password_file")
         else:
             self._parted.clear()
-            self._told = False
             self._since = time.monotonic()
             if self._said is None or not self._said.startswith("thrown out"):
-                log.info("mqtt: connected to %s", self._where)
+                # Who was told of a trouble wants to know that it is over, and of the next.
+                log.log(logging.WARNING if self._told else logging.INFO, CONNECTED, self._where)
+                self._said = None
+            self._told = False
         with self._news:
-            self._tried = True
+            self._tried = self._answered = True
             self._linked = not reason.is_failure
             if self._linked:
                 self._due = {**self._kept, **self._due}
@@ -215,7 +219,16 @@ class Post:
     def _disconnected(self, _client: Client, _d: Any, _f: Any, reason: Any, _more: Any) -> None:
         with self._news:
             was, self._linked = self._linked, False
+            answered, self._answered = self._answered, False
+            self._tried = True
+            self._news.notify_all()
         self._parted.set()
+        if not answered and not self._closing:
+            # Also after paho's patience with one that says nothing at all, `mqtt.KEEP_ALIVE`.
+            self._say(
+                f"{self._where} takes the connection but does not answer; is it an MQTT broker, "
+                "and does it want tls = true, or none? Trying again for ever"
+            )
         if was and not self._closing:
             if time.monotonic() - self._since >= BRIEF:
                 self._said = None  # that one worked: whatever is wrong now is new

@@ -154,7 +154,19 @@ def _watch(child: subprocess.Popen[bytes], pipe: int, cut: threading.Event, unti
     finally:
         if child.returncode is None:
             end(child)
+        else:
+            _end_rest(child)
     return Ended(child.returncode, last_line(_hear(pipe, said)), cut=wanted, late=late)
+
+
+def _end_rest(child: subprocess.Popen[bytes]) -> None:
+    """End what a program that has ended by itself left running in its process group."""
+    asked = _signal(child, signal.SIGTERM)
+    until = time.monotonic() + GRACE
+    while asked and time.monotonic() < until and _signal(child, 0):
+        time.sleep(0.01)
+    if asked:
+        _signal(child, signal.SIGKILL)
 
 
 def _hear(pipe: int, said: bytes) -> bytes:
@@ -177,7 +189,14 @@ def last_line(said: bytes) -> str:
     return next((line[-200:] for line in reversed([*plain]) if line), "")
 
 
-def _signal(child: subprocess.Popen[bytes], what: signal.Signals) -> None:
-    """Send a signal to a whole process group, which has its first program's number."""
-    with suppress(ProcessLookupError, PermissionError):
+def _signal(child: subprocess.Popen[bytes], what: int) -> bool:
+    """Send a signal to a whole process group, which has its first program's number.
+
+    Returns:
+        Whether anybody is in it.
+    """
+    try:
         os.killpg(child.pid, what)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -123,6 +124,7 @@ class Screen:
         self._painter: Painter | None = None
         self._started_at = float("-inf")
         self._once = Once()
+        self._each: defaultdict[Path | None, Once] = defaultdict(Once)  # by picture
         self._worker = Worker("picture")
         self._worker.do(self._tell)  # so that the screen is ours, and no login is seen
 
@@ -175,8 +177,9 @@ class Screen:
                 self._once.trouble(f"picture: {problem}")
             return False
         if trouble:
-            self._once.trouble(f"picture: {trouble}")
+            self._each[path].trouble(f"picture: {trouble}")
         elif what == "show":
+            self._each[path].over()
             self._once.over()
         return True
 

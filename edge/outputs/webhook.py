@@ -8,14 +8,16 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from edge.errors import OutputError, printable
+from edge.errors import OutputError, named, printable
 from edge.files import read_bounded
 from edge.outputs.kind import Kind
 from edge.outputs.worker import Worker
@@ -37,6 +39,9 @@ LONGEST_PAUSE = 15.0
 PASSING = frozenset({408, 425, 429})
 """Answers, besides 500 and above, that may be others in a moment."""
 MAX_SECRET_BYTES = 4000
+LATE = "no answer in time"
+OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
+"""Headers that follow from the URL and the body; another one makes a request that nobody reads."""
 
 
 class Webhook(Kind, frozen=True):
@@ -59,8 +64,14 @@ class Webhook(Kind, frozen=True):
                 raise ValueError(f"headers: '{name}' is no header's name")
             if not re.fullmatch(r"[\t\x20-\x7e]*", value):
                 raise ValueError(f"headers: {name}: plain text of one line, please")
+            if name.lower() in OURS:
+                raise ValueError(f"headers: {name} is set by itself; take it away")
             if self.secret_file is not None and name.lower() == "authorization":
                 raise ValueError("headers: Authorization comes from secret_file already")
+
+    def read_secrets(self, folder: Path) -> None:
+        if self.secret_file is not None:
+            _secret(folder / self.secret_file)
 
     def open(self, wiring: Wiring) -> Output:
         try:
@@ -70,11 +81,11 @@ class Webhook(Kind, frozen=True):
                 "webhook needs urllib3: deploy setup brings it; or in edge's venv: pip install "
                 "urllib3"
             ) from None
-        headers = {"User-Agent": "handwave", "Connection": "close", **self.headers}
+        headers = _joined({"User-Agent": "handwave", "Connection": "close"}, self.headers)
         if self.secret_file is not None:
             headers["Authorization"] = f"Bearer {_secret(wiring.folder / self.secret_file)}"
-        site = _site(urlsplit(self.url))  # one worker a server: a slow one holds up no other
-        return Shot(self, headers, wiring.share(("webhook", site), lambda: Worker("webhook")))
+        # A worker a URL: what fails, or is slow, holds up no other; not on the same server either.
+        return Shot(self, headers, wiring.share(("webhook", self.url), lambda: Worker("webhook")))
 
 
 class Shot:
@@ -104,7 +115,7 @@ class Shot:
 
     def _deliver(self, body: bytes, until: float) -> None:
         """Try until it is taken, refused for good, or too late; one line in the log if not."""
-        pause, tries, trouble = FIRST_PAUSE, 0, "no time left: the server is slow"
+        pause, tries, trouble = FIRST_PAUSE, 0, ""
         while time.monotonic() < until:
             tries += 1
             taken, trouble, asked = self._try(body)
@@ -117,6 +128,9 @@ class Shot:
             if self._worker.stopping.wait(min(max(pause, asked), left)):
                 break
             pause = min(2 * pause, LONGEST_PAUSE)
+        if not tries:
+            log.error("webhook: %s: waited too long behind an earlier one; not sent", self._site)
+            return
         ended = "stopped" if self._worker.stopping.is_set() else "gave up"
         often = "1 try" if tries == 1 else f"{tries} tries"
         log.error("webhook: %s: %s; %s after %s", self._site, trouble, ended, often)
@@ -134,20 +148,66 @@ class Shot:
         if settings.method == "GET":
             body = b""
         else:
-            headers = {"Content-Type": "application/json", **headers}
+            headers = _joined({"Content-Type": "application/json"}, headers)
         wait = urllib3.Timeout(connect=settings.seconds, read=settings.seconds)
         try:
             # No redirects: they would take our words, and the secret, to where nobody said. What
             # the server says is not read, as it may be without end; the connection is for once.
-            with urllib3.PoolManager() as pool:
-                answer = pool.request(
-                    settings.method, settings.url, body=body or None, headers=headers,
+            with urllib3.PoolManager() as manager, Deadline(settings.seconds) as end:
+                pool = manager.connection_from_url(settings.url)
+                pool.ConnectionCls = end.watched(pool.ConnectionCls)
+                answer = pool.urlopen(
+                    settings.method, urllib3.util.parse_url(settings.url).request_uri,
+                    body=body or None, headers=headers,
                     timeout=wait, retries=False, redirect=False, preload_content=False,
                 )  # fmt: skip
                 answer.close()
         except urllib3.exceptions.HTTPError as problem:
-            return False, _why(problem), 0.0
-        return _judge(answer)
+            return False, LATE if end.over else _why(problem), 0.0
+        # To the library, headers that break off are an answer.
+        return (False, LATE, 0.0) if end.over else _judge(answer)
+
+
+class Deadline:
+    """Ends a connection some seconds after it came about, while it is entered.
+
+    urllib3's own time to answer is that of each read: a server that sends a line a second has a
+    minute or two of it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        """Whether a connection was ended."""
+        self._seconds = seconds
+        self._timer: threading.Timer | None = None
+
+    def watched(self, kind: Any) -> Any:
+        """Return a kind of urllib3's connections with this end."""
+        begin = self._begin
+
+        class Watched(kind):  # type: ignore[misc]  # known when it runs
+            def connect(self) -> None:
+                super().connect()
+                begin(self.sock)
+
+        return Watched
+
+    def _begin(self, link: socket.socket) -> None:
+        self._timer = threading.Timer(self._seconds, self._end, (link,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end(self, link: socket.socket) -> None:
+        self.over = True
+        with suppress(OSError):  # ended already
+            socket.socket.shutdown(link, socket.SHUT_RDWR)  # TLS' own would pull it from a read
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _judge(answer: Any) -> tuple[bool, str, float | None]:
@@ -170,8 +230,14 @@ def _why(problem: Exception) -> str:
     cause = problem.__cause__ or problem.__context__ or problem
     name, text = type(problem).__name__, getattr(cause, "strerror", None) or str(cause)
     if "Timeout" in name:
-        return "no answer in time"
+        return LATE
     return _plain(text) or name
+
+
+def _joined(ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
+    """Return both; of one name theirs, however it is written."""
+    said = {name.lower() for name in theirs}
+    return {name: value for name, value in ours.items() if name.lower() not in said} | theirs
 
 
 def _plain(text: str) -> str:
@@ -185,15 +251,16 @@ def _site(url: SplitResult) -> str:
 
 
 def _secret(path: Path) -> str:
-    text = read_bounded(
-        path, MAX_SECRET_BYTES, what="secret",
-        missing="no such file; write the secret into it, and nothing else", error=OutputError,
-    )  # fmt: skip
+    with named("secret_file: "):
+        text = read_bounded(
+            path, MAX_SECRET_BYTES, what="secret",
+            missing="no such file; write the secret into it, and nothing else", error=OutputError,
+        )  # fmt: skip
     if path.stat().st_mode & 0o007:
         log.warning("webhook: everybody on this machine may read %s; chmod o= %s", path, path)
     secret = text.decode("ascii", "replace").rstrip("\r\n")
     if not re.fullmatch(r"[\x21-\x7e]+", secret):
-        raise OutputError(f"{path}: not one line of plain letters, so no secret")
+        raise OutputError(f"secret_file: {path}: not one line of plain letters, so no secret")
     return secret
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from edge.errors import HandwaveError, OutputError
+from edge.errors import HandwaveError, OutputError, named
 from edge.outputs.gpio import advice, load_gpiozero
 from edge.outputs.header import check_held
 from edge.platform import is_raspberry_pi
@@ -126,14 +126,26 @@ class Wiring:
                 for output in outputs:
                     try:
                         self.when[label].append(output.open(self))
-                    except HandwaveError:
-                        raise
+                    except HandwaveError as problem:
+                        if output.pins():  # of the machine, more often than of one output
+                            raise
+                        place = "" if str(problem).startswith("[") else f"[when.{label}] {name}: "
+                        raise OutputError(f"{config.path}: {place}{problem}") from problem
                     except Exception as problem:  # somebody else's output
-                        raise OutputError(f"[when.{label}] {name}: {problem}") from problem
+                        raise OutputError(
+                            f"{config.path}: [when.{label}] {name}: {_told(problem)}"
+                        ) from problem
         for section in config.sections.values():
-            observer = section.open(self)
+            with named(f"{config.path}: "):
+                observer = section.open(self)
             if observer is not None:
                 self.observers.append(observer)
+
+
+def _told(problem: Exception) -> str:
+    """Return what an error of somebody else's says; a KeyError is just a word."""
+    name, text = type(problem).__name__, str(problem)
+    return f"{name}: {text}" if isinstance(problem, LookupError) or not text else text
 
 
 def _each(device: Any) -> list[bool]:

@@ -7,6 +7,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from edge.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -55,5 +57,5 @@ class Worker:
             try:
                 job()
             except Exception as problem:  # a worker outlives a job
-                why = str(problem) or type(problem).__name__
+                why = printable(str(problem)) or type(problem).__name__
                 log.error("%s: %s", self.name, why, exc_info=log.isEnabledFor(logging.DEBUG))

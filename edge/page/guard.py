@@ -95,7 +95,7 @@ class Guard:
             kept = f"{cookie}={self._digest}; Path=/; Max-Age={MONTH}; HttpOnly; SameSite=Lax"
             return Answer(303, "", (("Location", "/"), ("Set-Cookie", kept)))
         scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._knows(_digest(bearer.strip())):
+        if scheme.lower() == "bearer" and self._knows(_digest(_utf8(bearer).strip())):
             return None
         if any(self._knows(value) for value in _cookies(headers, cookie)):
             return None
@@ -120,6 +120,14 @@ class Guard:
 def find_token() -> str | None:
     """Return the token, `HANDWAVE_TOKEN`; None where it is not set."""
     return os.environ.get("HANDWAVE_TOKEN", "").strip() or None
+
+
+def _utf8(header: str) -> str:
+    """Return a header's text as who sent it wrote it: the library reads bytes as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _digest(token: str) -> str:

@@ -218,7 +218,10 @@ class Page:
     def _scrape(self, accept: str) -> tuple[int, str, bytes]:
         try:
             self._metrics = self._metrics or Metrics(self._status)
-            content, kind = self._metrics.text(accept)
+            try:
+                content, kind = self._metrics.text(accept)
+            except (TypeError, ValueError):  # the library trips over odd versions in `accept`
+                content, kind = self._metrics.text("")
         except ImportError:
             return _plain(501, "metrics need prometheus_client: pip install prometheus-client")
         return 200, kind, content

@@ -46,9 +46,9 @@ class Events:
     """What happened along a stream whose truth is known.
 
     A *gesture* is an unbroken run of frames that show the same label, `background` excepted; more
-    than a second without a frame breaks it, as it ends a decision. It is *seen* when it is decided
-    for while it lasts or within `GRACE` seconds after. Any other decision that would switch an
-    output is *false*.
+    than a second without a frame breaks it, as it ends a decision, unless its beginning is known.
+    It is *seen* when a decision for it begins while it lasts, or within `GRACE` seconds after if no
+    other has begun. Any other decision that would switch an output is *false*.
     """
 
     gestures: list[Gesture] = field(default_factory=list)
@@ -119,7 +119,9 @@ class Events:
                 beginning is another gesture.
         """
         if time - self._time > GAP:
-            self._truth, self._decided = (None, None), None
+            self._decided = None
+            if since is None:  # else it is known whether it is another gesture
+                self._truth = (None, None)
         if triggers(truth):
             if (truth, since) != self._truth:
                 self.gestures.append(Gesture(str(truth), time if since is None else since, time))

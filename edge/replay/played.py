@@ -77,6 +77,8 @@ class Replay:
             self._open = triggers(decision.label)
             if self._open:
                 self.decisions.append(Decided(now, str(decision.label), now))
+        if self._open:
+            self.decisions[-1].until = now + self._lasts  # should this be the last frame
         if verdict is not None and self.truth.known:
             self.decisions[-1].verdict = verdict
         self._last = now

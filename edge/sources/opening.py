@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import sys
@@ -16,12 +17,18 @@ from edge.frame import SIZE, Frame, Source
 from edge.platform import is_raspberry_pi
 from edge.sources.recordings import Folder
 from edge.sources.webcam import Webcam, open_capture
+from edge.words import count as frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edge import card
     from edge.frame import Image
+
+log = logging.getLogger(__name__)
+
+SHORT = 0.9
+"""The part of a film's frames below which it is said to break off: some formats guess at them."""
 
 
 class Video(Source):
@@ -58,12 +65,24 @@ class Video(Source):
             if not good and number == 0:
                 raise SourceError(f"{self._path}: not one frame of a video in it can be read")
             if not good:
+                self._say_if_short(number)
                 return
             image: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
             # Phones take fewer frames a second in dim light: only the film knows when each was.
             told = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             now = told if told > now else now + period
             yield Frame(image, now, name=f"frame {number}")
+
+    def _say_if_short(self, read: int) -> None:
+        """Say that a film breaks off: what it holds is counted at its beginning, or guessed."""
+        import cv2
+
+        promised = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if read < SHORT * promised:
+            log.warning(
+                "%s: breaks off: %s of the %d it promises can be read; copy it anew",
+                self._path, frames(read, "frame"), promised,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""

@@ -61,7 +61,7 @@ def test_everything_that_can_be_said(tmp_path):
     [
         ("pin = 'x'", r"\[button\] pin: expected a whole number"),
         ("pres = 'pause'", r"\[button\] unknown key 'pres'; did you mean 'press'"),
-        ("pin = 3\npress = 'reboot'", r"\[button\] press: invalid enum value 'reboot'"),
+        ("pin = 3\npress = 'reboot'", r"\[button\] press: there is no 'reboot'; there is: pause, "),
         ("pin = 3\nseconds = 0", r"\[button\] seconds: expected a number >= 0.5"),
         ("", r"\[button\] object missing required field `pin`"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from edge import checks
 from edge.checks import CHECKS, Subject, run_checks
-from edge.config import CameraSettings
+from edge.config import CameraSettings, read_config
 from edge.platform import Machine
 
 GOOD_FILES = {
@@ -72,7 +72,8 @@ def describe(tmp_path):
 
 
 def config(source=None, **camera):
-    return SimpleNamespace(source=source, camera=CameraSettings(**camera))
+    nothing = {"outputs": list, "sections": {}}
+    return SimpleNamespace(source=source, camera=CameraSettings(**camera), **nothing)
 
 
 def found(subject, name):
@@ -413,6 +414,26 @@ def test_a_venv_that_does_not_see_them(describe):
     subject = describe(files={there: ""}, importable=lambda name: name != "picamera2")
     finding = found(subject, "libraries")
     assert finding.do.startswith("installed, but this venv does not see it: make it with --system")
+
+
+def test_files_that_only_the_device_has_are_opened_with_the_place_where_they_are_named(
+    describe, tmp_path
+):
+    path = tmp_path / "edge.toml"
+    hook = 'url = "http://x", secret_file = "token"'
+    path.write_text(
+        f'[mqtt]\nhost = "x"\nca_file = "none.pem"\n[when.rock]\nwebhook = {{ {hook} }}\n'
+    )
+    finding = found(describe(config=read_config(path)), "files")
+    where = f"{path}: [when.rock] webhook: secret_file: {tmp_path / 'token'}: no such file; "
+    assert (finding.verdict, finding.text[: len(where)]) == ("wrong", where)
+    laptop = describe(files={"proc/device-tree/model": None}, config=read_config(path))
+    (tmp_path / "proc/device-tree/model").unlink()
+    assert found(laptop, "files").verdict == "warning", "there it may be none"
+    (tmp_path / "token").write_text("x")
+    (tmp_path / "token").chmod(0o600)
+    text = found(describe(config=read_config(path)), "files").text
+    assert text.startswith(f"{path}: [mqtt] ca_file: {tmp_path / 'none.pem'}: No such file")
 
 
 def test_picamera2_is_not_needed_for_a_webcam(describe):

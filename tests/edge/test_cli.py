@@ -128,6 +128,7 @@ def test_check_finds_edge_toml_in_the_current_folder(project, monkeypatch):
             r"\[when\.rok\]: the model has no class 'rok'; did you mean 'rock'",
         ),
         ("[when.rock]\nled = 40", "40 is not a BCM pin .* place 40 of the header is BCM 21"),
+        ("[decide]\nleave = 0.99", r"edge\.toml: \[decide\] leave: 0\.99 is above enter, "),
         ("[when.rock\n", "not valid TOML: .*line 1"),
         ("[when.background]\nled = 1", "'background' never triggers anything"),
         ("[when.rock]\nled = 17\nbuzzer = 17", "pin 17 is already used by"),
@@ -192,6 +193,7 @@ def test_real_pins_that_are_not_there_advise_mock_ones(project, monkeypatch):
         ["run", "--frames", "0"],
         ["run", "--frames", "many"],
         ["run", "--colour"],
+        ["run", "--source", "", "--config", "edge.toml"],
         ["check", "surplus"],
     ],
 )
@@ -383,6 +385,28 @@ def test_a_reader_that_leaves_causes_no_traceback(project):
         err = process.stderr.read()
         process.wait(timeout=20)
     assert err == "edge: watching virtual, mock pins; Ctrl-C ends it\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "code", "told"),
+    [
+        ("{run}", ">&-", 0, "edge: watching virtual, mock pins; Ctrl-C ends it\n" + ENDED),
+        ("{run}", ">&- 2>&-", 0, ""),
+        ("--help", ">&-", 0, ""),
+        ("--help", ">/dev/full", 1, "edge: No space left on device\n"),
+        ("{check}", ">/dev/full", 1, "edge: No space left on device\n"),
+    ],
+)
+def test_where_nobody_can_be_told_it_does_its_work_or_says_so_in_one_line(
+    project, words, where, code, told
+):
+    run = f"run --pins mock --config {project} --source virtual --fast --frames 2"
+    line = words.format(run=run, check=f"check --config {project}")
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -W error -m edge {line} {where}"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", told)
 
 
 def test_systemd_hears_that_it_is_ready_once_frames_come(project, tmp_path):

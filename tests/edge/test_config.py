@@ -109,6 +109,28 @@ def test_an_absolute_model_path_stays_as_it_is(write):
                 "without quotes"
             ),
         ),
+        (
+            "[led]\npin = 17",
+            (
+                "unknown key 'led'; an output stands below its label: "
+                "[when.LABEL] and below it led = ..."
+            ),
+        ),
+        (
+            "[when.rock]\nrgb_led = [5, 6, 13]",
+            "[when.rock] rgb_led: a list is several; for one: { pins = [5, 6, 13] }",
+        ),
+        (
+            "[button]\npin = 5\npress = 'off'",
+            "[button] press: there is no 'off'; there is: pause, shutdown, nothing",
+        ),
+        ("button = 3", "button: expected a table, got a whole number"),
+        (
+            "[when.rock]\ncommand = 3",
+            "[when.rock] command: expected text or a list, got a whole number",
+        ),
+        ("source = 2026-03-01", "source: expected text, got a date"),
+        ("source = 07:32:00", "source: expected text, got a time of day"),
         ("[rock]\nled = 17", "unknown key 'rock'; did you mean [when.rock]?"),
         ("[decide]\nenter = 'x'", "[decide] enter: expected a number, got text"),
         ("[decide]\nenter = 1", "[decide] enter: expected a number < 1.0"),
@@ -353,6 +375,7 @@ def test_a_source_that_is_none_is_told_at_once(write):
     assert complaint(write("source = 'webcm:0'")).startswith("source: there is no 'webcm:0'")
     assert complaint(write("source = 'hall'")).endswith("no 'hall'; a source is " + FORMS)
     assert complaint(write("source = ''")).startswith("source: it is empty")
+    assert complaint(write("model = ''")).startswith("model: it is empty; write model =")
 
 
 def test_a_source_beside_edge_toml_is_found_from_anywhere(tmp_path):

@@ -138,5 +138,33 @@ def test_somebody_elses_output_that_fails_does_not_stop_the_device(
 def test_an_entry_point_that_leads_nowhere_is_one_line(project, plugin, value, words):
     plugin(value)
     project.write_text("[when.rock]\nbomb = 'fizz'\n")
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=words) as caught:
         read_config(project)
+    assert str(caught.value).startswith(f"{project}: [when.rock] ")
+
+
+class Picky(Bomb, frozen=True):
+    def check(self, folder):
+        raise KeyError(self.fuse)
+
+
+class Unshortened(kind.Kind, frozen=True):
+    fuse: str
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("Picky", "bomb: its check fails (KeyError: 'fizz'); tell who wrote it"),
+        ("Unshortened", "bomb: write its settings as a table: { ... }"),
+    ],
+)
+def test_a_mistake_in_somebody_elses_output_is_told_as_its_own(
+    project, plugin, monkeypatch, name, line
+):
+    monkeypatch.setitem(sys.modules, "their_bomb", sys.modules[__name__])
+    plugin(f"their_bomb:{name}")
+    project.write_text("[when.rock]\nbomb = 'fizz'\n")
+    with pytest.raises(ConfigError) as caught:
+        read_config(project)
+    assert str(caught.value) == f"{project}: [when.rock] {line}"

@@ -407,6 +407,17 @@ def test_a_service_that_fell_silent_is_said_to_have(alive, run, tmp_path):
     assert json.loads(run("--json").stdout)["running"] is False
 
 
+def test_a_service_that_was_killed_a_moment_ago_is_said_to_be_gone(alive, run, tmp_path):
+    child = subprocess.Popen(["true"])
+    child.wait()
+    dead = msgspec.structs.replace(alive.report(), pid=child.pid)
+    (tmp_path / "status.json").write_bytes(msgspec.json.encode(dead))
+    done = run()
+    assert done.exit_code == 1
+    assert f"its process, {child.pid}, is there no more: it ended or was killed; " in done.stderr
+    assert json.loads(run("--json").stdout)["running"] is False
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b'{"state": 3}', b"\xff", b"[" * 60_000, b" " * 70_000]
 )

@@ -208,9 +208,40 @@ def test_stopped_early_it_says_what_it_has_seen_so_far(taught, pattern, monkeypa
     assert (got["frames"], got["seen"]) == (20, 1)
 
 
-@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "x"])
+@pytest.mark.parametrize("rate", ["0", "-1", "0.5", "nan", "inf", "x"])
 def test_a_rate_out_of_range_is_wrong_usage(taught, clips, rate):
     assert invoke(taught.path, clips, "--rate", rate).exit_code == 2
+
+
+def test_a_rate_at_which_nothing_can_be_decided_is_refused_with_the_reason(taught, clips):
+    said = invoke(taught.path, clips, "--rate", 0.5).stderr
+    assert "--rate 0.5: take 1 or more, such as 15; a gesture ends where no picture comes" in said
+
+
+def make_film(path, pattern, *, rate, frames):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate, (64, 48))
+    for number in range(frames):
+        writer.write(pattern("rock", number)[..., ::-1])
+    writer.release()
+    return path
+
+
+def test_a_film_with_more_than_a_second_between_its_frames_is_said_to_decide_nothing(
+    taught, pattern, tmp_path
+):
+    done = invoke(taught.path, make_film(tmp_path / "slow.avi", pattern, rate=0.5, frames=4))
+    assert "edge: no two frames are within a second, so nothing can be decided\n" in done.stderr
+
+
+def test_a_film_that_breaks_off_is_said_to_with_how_much_there_is(taught, pattern, tmp_path):
+    whole = make_film(tmp_path / "whole.avi", pattern, rate=20, frames=60)
+    content = whole.read_bytes()
+    part = tmp_path / "part.avi"
+    part.write_bytes(content[: len(content) // 2])
+    done = invoke(taught.path, part)
+    assert done.exit_code == 0
+    assert re.search(r"part\.avi: breaks off: \d\d frames of the 60 it promises can", done.stderr)
+    assert invoke(taught.path, whole).stderr == ""
 
 
 # --- The same as the live run
@@ -249,8 +280,8 @@ def test_a_decision_lasts_until_the_next_one():
     played = play([], (0, None, False), (1, "rock", True), (2, "rock", False), (3, "palm", True))
     assert [(d.label, d.time, d.until) for d in played.decisions] == [
         ("rock", 1, 3),
-        ("palm", 3, 3),
-    ]
+        ("palm", 3, 4),
+    ], "the last one as long as its last frame"
 
 
 def test_pauses_between_recordings_are_not_watched():

@@ -112,16 +112,16 @@ class Broken(Kind, frozen=True):
 @pytest.mark.parametrize(
     ("when", "line"),
     [
-        ("open", "edge: [when.palm] broken: [when.palm] broken: no such thing"),
+        ("open", "edge: {path}: [when.palm] broken: no such thing"),
         ("on", "edge: output of 'palm' failed: division by zero"),
     ],
 )
-def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, when, line):
+def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, tmp_path, when, line):
     real = kinds.built_in()
     monkeypatch.setattr(kinds, "built_in", lambda: {**real, "broken": Broken})
     done = wiggle(text=f'[when.palm]\nbroken = "{when}"\n[when.rock]\nled = 17\n')
     assert done.code == 1
-    assert done.err == [MOCK, line]
+    assert done.err == [MOCK, line.format(path=tmp_path / "edge.toml")]
     assert "[when.palm] broken: no pins" in done.out
     assert done.out.splitlines()[-1] == "1 of 2 outputs did as they were told; all are off"
     assert done.seen[-1] == {17}
@@ -133,6 +133,7 @@ def test_one_that_fails_is_named_and_the_rest_are_tried(wiggle, monkeypatch, whe
         ('webhook = "http://127.0.0.1:9/"', "webhook: http://127.0.0.1:9: Connection refused"),
         ('mqtt = "a/b"\n[mqtt]\nhost = "127.0.0.1"\nport = 9', "mqtt: cannot reach 127.0.0.1:9"),
         ('command = ["false"]', "command: 'false': exit code 1"),
+        ("[mqtt]\nhost = '127.0.0.1'\nport = 9", "mqtt: cannot reach 127.0.0.1:9"),
         ('command = ["no-such-program"]', "command: there is no program 'no-such-program' here"),
     ],
 )
@@ -140,7 +141,7 @@ def test_what_fails_in_a_thread_of_its_own_did_not_do_as_it_was_told(
     wiggle, monkeypatch, toml, line
 ):
     monkeypatch.setattr(module.time, "sleep", threading.Event().wait)
-    done = wiggle("--seconds", "0.3", text=f"[when.rock]\n{toml}\n")
+    done = wiggle("--seconds", "0", text=f"[when.rock]\n{toml}\n")
     assert done.code == 1
     assert done.err[0].startswith(f"edge: {line}")
     assert done.out.splitlines()[-1] == "0 of 1 outputs did as they were told; all are off"

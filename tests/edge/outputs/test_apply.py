@@ -179,6 +179,27 @@ def test_a_follower_is_told_of_every_frame_while_it_is_on_the_first_included():
     assert dimmer.log == ["lamp.on", 0.9, 0.9, "lamp.off"]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_follower_that_fails_is_off_and_silent_until_its_label_comes_anew(caplog, first):
+    class Broken(Lamp):
+        def follow(self, decision):
+            if first or not decision.changed:
+                raise OSError("bus\n\x1b[2Jgone")
+
+    broken, dimmer = Broken(), Dimmer(name="dimmer")
+    outputs = Outputs({"rock": [broken, dimmer]})
+    outputs.apply(decision("rock"))
+    for _ in range(5):
+        outputs.apply(decision("rock", changed=False))
+    assert caplog.messages == ["output of 'rock' failed: bus??[2Jgone"]
+    assert broken.log == ["lamp.on", "lamp.off"]
+    assert dimmer.lit
+    assert dimmer.log.count(0.9) >= 5, "the others go on"
+    outputs.apply(decision(None))
+    outputs.apply(decision("rock"))
+    assert broken.log.count("lamp.on") == 2
+
+
 def test_what_fires_may_want_the_decision():
     class Shot:
         def __init__(self):

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import types
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,20 @@ def wait_until(true):
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def wait_for_paho():
+    """Wait for the ends of its threads, which closing does not."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("paho-mqtt-client-handwave"):
+            thread.join(PATIENCE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidy():
+    """Leave none of those threads to the tests that come next and count."""
+    yield
+    wait_for_paho()
 
 
 class Broker:
@@ -237,6 +252,24 @@ def test_without_discovery_home_assistant_is_told_nothing(broker, wire, listen):
     assert {topic for topic, _, _ in ear.heard} == {f"{HERE}/state", f"{HERE}/status"}
 
 
+def test_after_a_reload_with_another_name_nothing_is_left_of_the_old_one(broker, wire, listen):
+    broker.start()
+    ear = listen(broker.port)
+    text = settings(broker.port, "[when.rock]")
+    _, wiring = wire(text)
+    ear.until(f"{HERE}/status", "online")
+    wiring.close()
+    wire(text.replace("Kitchen Pi", "Hall"))
+    ear.until(f"{HERE}/status", "online", "offline", "")
+    ear.until(f"{HERE}/state", "")
+    for kind in ("sensor", "event"):
+        ear.until(f"homeassistant/{kind}/handwave_kitchen_pi/gesture/config", "")
+    ear.until("handwave/hall/status", "online")
+    late = listen(broker.port)
+    late.until("handwave/hall/status", "online")
+    assert [topic for topic, *_ in late.heard if "kitchen_pi" in topic] == []
+
+
 def test_both_prefixes_are_the_users(broker, wire, listen):
     broker.start()
     ear = listen(broker.port)
@@ -382,8 +415,9 @@ def test_no_broker_at_boot_is_no_error_and_it_is_found_when_it_comes(broker, wir
     ear.until(f"{HERE}/state", state("rock", 0.9))
     ear.until("lamp/set", "ON")
     assert caplog.messages == [
-        f"mqtt: cannot reach 127.0.0.1:{broker.port} (Connection refused); trying again for ever"
-    ], "once, however many tries"
+        f"mqtt: cannot reach 127.0.0.1:{broker.port} (Connection refused); trying again for ever",
+        f"mqtt: connected to 127.0.0.1:{broker.port}",
+    ], "once, however many tries, and then that it is over"
 
 
 def test_after_a_restart_of_the_broker_everything_is_there_again(broker, wire, listen, caplog):
@@ -545,6 +579,43 @@ def test_a_broker_that_hangs_keeps_no_frame_and_no_end(broker, wire, listen):
     ear.until(f"{HERE}/status", "offline")
 
 
+@contextmanager
+def answering(talk):
+    """Listen at a port; each connection is handed to `talk` in a thread of its own."""
+    held = []
+
+    def accept(server):
+        with suppress(OSError):
+            while True:
+                held.append(server.accept()[0])
+                talk(held[-1])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            for one in held:
+                one.close()
+
+
+@pytest.mark.parametrize("talk", [lambda link: None, lambda link: link.close()])
+def test_what_takes_the_connection_and_is_no_broker_is_told_once(wire, monkeypatch, caplog, talk):
+    monkeypatch.setattr(mqtt, "KEEP_ALIVE", 1)  # for the one that says nothing at all
+    with answering(talk) as port:
+        _, wiring = wire(settings(port))
+        wait_until(lambda: caplog.messages)
+        time.sleep(2.5)  # a try or two more
+        wiring.close()
+    wait_for_paho()
+    (line,) = caplog.messages
+    assert line.startswith(
+        f"mqtt: 127.0.0.1:{port} takes the connection but does not answer; is it"
+    )
+    assert "tls = true" in line
+
+
 def test_two_devices_of_one_name_are_told_so_once(broker, wire, listen, caplog):
     broker.start()
     ear = listen(broker.port)
@@ -634,9 +705,7 @@ def test_a_broker_that_nobody_vouches_for_is_told_nothing(sealed, wire, caplog):
     assert "certificate verify failed" in caplog.messages[0]
     assert not mqtt.post(wiring.section("mqtt"), wiring)._linked
     wiring.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("paho-mqtt-client-handwave"):
-            thread.join(PATIENCE)
+    wait_for_paho()
 
 
 # --- What is wrong in edge.toml
@@ -648,6 +717,9 @@ def test_a_broker_that_nobody_vouches_for_is_told_nothing(sealed, wire, caplog):
         ("[mqtt]", "[mqtt] object missing required field `host`"),
         ("[mqtt]\nhost = ''", "[mqtt] host: '' is no host's name; such as"),
         ("[mqtt]\nhost = 'mqtt://x'", "[mqtt] host: 'mqtt://x' is no host's name; such as"),
+        ("[mqtt]\nhost = 'x:18830'", "[mqtt] host: 'x:18830' has a port in it; write it below: p"),
+        ("[mqtt]\nhost = '[::1]'", "[mqtt] host: '[::1]': an address without brackets; port"),
+        ("[mqtt]\nhost = 'x'\nusername = \"a\\u0000\"", "[mqtt] username: plain text of one line"),
         ("[mqtt]\nhost = 'a..b'", "[mqtt] host: 'a..b' is no host's name"),
         ("[mqtt]\nhost = 'x'\nport = 70000", "[mqtt] port: expected a whole number <= 65535"),
         ("[mqtt]\nhost = 'x'\npassword = 'y'", "[mqtt] unknown key 'password'; did you mean"),
@@ -683,9 +755,12 @@ def test_a_message_without_a_broker_says_what_to_add(tmp_path):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        ("username = 'pi'\npassword_file = 'none'", "none: no such file; write the password into"),
+        (
+            "username = 'pi'\npassword_file = 'none'",
+            r"edge.toml: \[mqtt\] password_file: .*none: no such file; write the password into",
+        ),
         ("username = 'pi'\npassword_file = 'edge.toml'", None),
-        ("ca_file = 'none.pem'", "none.pem: No such file"),
+        ("ca_file = 'none.pem'", r"edge.toml: \[mqtt\] ca_file: .*none.pem: No such file"),
         ("ca_file = 'edge.toml'", "edge.toml: "),
         ('ca_file = "a\\u0000b"', "embedded null byte"),
     ],

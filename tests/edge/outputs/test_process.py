@@ -85,6 +85,19 @@ def test_what_it_started_is_ended_with_it(tmp_path, wait_for):
     wait_for(lambda: not is_running(pid))
 
 
+@linux
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
+def test_what_it_leaves_running_when_it_ends_by_itself_is_ended_as_well(
+    tmp_path, wait_for, monkeypatch, trap
+):
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    script = f"({trap}while :; do sleep 1; done) & echo $! > {tmp_path}/pid; echo fine"
+    ended = run(["sh", "-c", script], cut=never())
+    assert (ended.code, ended.words) == (0, "fine")
+    pid = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not is_running(pid))
+
+
 def test_it_is_in_a_session_of_its_own_so_that_ctrl_c_passes_it_by():
     code = "import os; print(os.getsid(0) == os.getpid())"
     assert run([sys.executable, "-c", code], cut=never()).words == "True"

@@ -179,6 +179,9 @@ def test_a_damaged_picture_is_said_and_the_others_are_shown(opened, tmp_path, ca
     assert caplog.messages == ["picture: rock.png: cannot be shown: not a picture (PNG, JPEG, GIF)"]
     outputs.apply(decision("palm"))
     assert colours(look(shown, tmp_path / "seen.bmp")) == {BLUE}
+    outputs.apply(decision("rock"))
+    done(shown)
+    assert len(caplog.messages) == 1, "once, however often, and whatever is shown in between"
 
 
 def test_a_gif_cut_short_stands_still_and_ends_nothing(opened, tmp_path):

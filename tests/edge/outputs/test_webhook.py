@@ -259,7 +259,41 @@ def test_what_waited_too_long_behind_a_slow_server_is_not_sent(serve, wire, line
     monkeypatch.setattr(webhook, "GIVE_UP", 0)
     outputs.apply(decision())
     gate.set()
-    assert "no time left" in line()
+    assert line() == f"webhook: {server.url}: waited too long behind an earlier one; not sent"
+
+
+def test_one_that_fails_holds_up_no_other_on_its_server(serve, wire, monkeypatch):
+    monkeypatch.setattr(webhook, "FIRST_PAUSE", 60)
+    server = serve(lambda h: h.send_error(503 if h.path == "/ill" else 200))
+    outputs = wire(f'["{server.url}/ill", "{server.url}/well"]')
+    outputs.apply(decision())
+    assert {path for _, path, *_ in server.wait(2)} == {"/ill", "/well"}
+
+
+def test_a_server_that_drips_its_answer_has_no_longer_than_others(serve, wire, line, monkeypatch):
+    monkeypatch.setattr(webhook, "GIVE_UP", 0.1)
+
+    def drip(handler):
+        with suppress(OSError):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(90):
+                handler.wfile.write(b"X-Y: z\r\n")
+                time.sleep(0.1)
+
+    server = serve(drip)
+    began = time.monotonic()
+    wire(f'{{ url = "{server.url}/", seconds = 0.3 }}').apply(decision())
+    assert line() == f"webhook: {server.url}: no answer in time; gave up after 1 try"
+    assert time.monotonic() - began < 3
+
+
+def test_a_header_of_the_users_takes_ours_place_however_it_is_written(serve, wire):
+    server = serve()
+    headers = '{ content-type = "application/cloudevents+json", user-agent = "me" }'
+    wire(f'{{ url = "{server.url}/", headers = {headers} }}').apply(decision())
+    ((_, _, got, _),) = server.wait(1)
+    told = [(name, value) for name, value in got.items() if name.lower() in headers]
+    assert sorted(told) == [("content-type", "application/cloudevents+json"), ("user-agent", "me")]
 
 
 def test_an_answer_without_end_is_not_read(serve, wire, monkeypatch):
@@ -365,11 +399,15 @@ def test_proxies_of_the_environment_are_not_asked(serve, wire, monkeypatch):
         ('"http://x/a\\r\\nEvil: 1"', "url: only plain letters; write others, and blanks, as %20"),
         ("''", "url: must begin with http:// or https:// and a host"),
         ("17", "expected text, got a whole number"),
-        ("{ url = 'http://x', method = 'DELETE' }", "method: invalid enum value 'DELETE'"),
+        ("{ url = 'http://x', method = 'DELETE' }", "method: there is no 'DELETE'; there is: P"),
         ("{ url = 'http://x', seconds = 0 }", "seconds: expected a number >= 0.1"),
         ("{ url = 'http://x', seconds = inf }", "seconds: expected a number <= 60.0"),
         ("{ url = 'http://x', headers = { 'a b' = 'c' } }", "headers: 'a b' is no header's name"),
         ("{ url = 'http://x', headers = { a = \"b\\nc\" } }", "headers: a: plain text of one line"),
+        (
+            "{ url = 'http://x', headers = { content-length = '99' } }",
+            "headers: content-length is set by itself; take it away",
+        ),
         (
             "{ url = 'http://x', secret_file = 'y', headers = { authorization = 'z' } }",
             "headers: Authorization comes from secret_file already",
@@ -401,7 +439,8 @@ def test_a_secret_that_is_no_use_is_said_before_it_begins(wire, tmp_path, conten
         (tmp_path / "token").chmod(0o600)
     with pytest.raises(OutputError) as caught:
         wire('{ url = "http://x", secret_file = "token" }')
-    assert str(caught.value).endswith(text)
+    where = f"{tmp_path / 'edge.toml'}: [when.rock] webhook: secret_file: {tmp_path}/"
+    assert str(caught.value) == where + text
 
 
 def test_a_secret_that_everybody_may_read_is_told(wire, tmp_path, line):

@@ -347,6 +347,14 @@ def test_openmetrics_is_given_to_who_asks_for_it(page):
     assert body.endswith(b"# EOF\n")
 
 
+@pytest.mark.parametrize("version", ["..", "x", "1", "", "1.0.0.0", "-1.0"])
+def test_a_version_that_there_is_not_gets_metrics_all_the_same(page, version, caplog):
+    accept = f"application/openmetrics-text; version={version}"
+    status, _, body = page.ask("/metrics", Accept=accept)
+    assert (status, b"handwave_frames_total" in body) == (200, True)
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     ("path", "module", "word"),
     [("/metrics", "prometheus_client", b"prometheus_client"), ("/picture.jpg", "PIL", b"Pillow")],
@@ -511,6 +519,8 @@ def test_a_token_may_have_any_letters(opened):
     locked = opened(token="schöne Grüße, 你好 und mehr;")
     told = "sch%C3%B6ne%20Gr%C3%BC%C3%9Fe,%20%E4%BD%A0%E5%A5%BD%20und%20mehr%3B"
     assert locked.ask(f"/?token={told}")[0] == 303
+    # As curl and Prometheus send it: http.client itself would refuse such letters.
+    assert locked.ask("/", Authorization="Bearer schöne Grüße, 你好 und mehr;".encode())[0] == 200
 
 
 def test_all_addresses_are_listened_at_with_a_token(opened):

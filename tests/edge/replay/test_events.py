@@ -179,6 +179,14 @@ def test_a_gap_without_frames_parts_two_gestures_of_the_same_label():
     assert figures(events) == (2, 2, 0, 0)
 
 
+def test_a_written_gesture_is_one_however_far_apart_its_frames_are():
+    events = Events()
+    for time, since in [(1, 0.5), (3, 0.5), (5, 0.5), (7, 6.5), (9, 6.5)]:
+        events.update(time, "rock", "rock" if time > 4 else None, since=since)
+    assert figures(events) == (2, 2, 0, 0)
+    assert [(one.start, one.end) for one in events.gestures] == [(0.5, 5), (6.5, 9)]
+
+
 @pytest.mark.parametrize(
     # Source: tables of exact 95 % one-sided upper limits of a Poisson mean.
     ("count", "most"),
