@@ -19,11 +19,13 @@ import onnx
 from edge.classifier import open_session
 from edge.errors import HandwaveError, did_you_mean
 from edge.files import read_bounded
+from trainer import graphs
 from trainer.errors import DataError
 from trainer.graphs import IR_VERSION, OPSET, parse_model, rename, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
@@ -265,15 +267,16 @@ def pretrained() -> onnx.ModelProto:
     Raises:
         DataError: its weights are not here.
     """
-    from trainer.features import backbone
+    from trainer.features import backbone, torch_file
     from trainer.features.weights import converted
 
     def convert() -> bytes:
         graph: bytes = backbone.backbone(side=SIDE, blocks=13, pool=(3,)).SerializeToString()
         return graph
 
-    recipe = Path(backbone.__file__).read_bytes() + f"{SIDE} {onnx.__version__}".encode()
-    return onnx.load_model_from_string(converted("backbone", recipe, convert))
+    return onnx.load_model_from_string(
+        converted("backbone", _recipe(backbone, torch_file), convert)
+    )
 
 
 def points_of(kind: Kind) -> onnx.ModelProto:
@@ -289,10 +292,14 @@ def points_of(kind: Kind) -> onnx.ModelProto:
         graph: bytes = poses.features(kind).SerializeToString()
         return graph
 
-    modules = (geometry, landmarks, look, poses, seek, subjects, tflite_file)
-    sources = [Path(str(one.__file__)).read_bytes() for one in modules]
-    recipe = b"".join([*sources, kind.encode(), onnx.__version__.encode()])
-    return onnx.load_model_from_string(converted(kind, recipe, convert))
+    recipe = _recipe(geometry, landmarks, look, poses, seek, subjects, tflite_file)
+    return onnx.load_model_from_string(converted(kind, recipe + kind.encode(), convert))
+
+
+def _recipe(*modules: ModuleType) -> bytes:
+    """Return all that a converted graph depends on: these sources, what calls them, and onnx."""
+    files = [Path(__file__), *(Path(str(one.__file__)) for one in (graphs, *modules))]
+    return b"".join([*(file.read_bytes() for file in files), onnx.__version__.encode()])
 
 
 KINDS: dict[str, Callable[[], onnx.ModelProto]] = {

@@ -7,13 +7,14 @@ import sys
 import tarfile
 import zipfile
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pytest
 
 from trainer.errors import DataError
-from trainer.features import weights
+from trainer.features import kinds, weights
 from trainer.features.weights import (
     PACKAGES,
     File,
@@ -255,3 +256,23 @@ def test_where_nothing_can_be_kept_it_is_converted_each_time(tmp_path, monkeypat
     (tmp_path / "file").touch()
     monkeypatch.setenv("HANDWAVE_CACHE", str(tmp_path / "file"))
     assert converted("backbone", b"recipe", lambda: b"graph") == b"graph"
+
+
+@pytest.mark.parametrize("module", ["kinds", "backbone", "torch_file", "../graphs"])
+def test_a_graph_is_converted_anew_when_what_makes_it_has_changed(module, monkeypatch, tmp_path):
+    """A stale graph would have other features than the code says."""
+    seen = []
+    monkeypatch.setattr(
+        weights, "converted",
+        lambda _name, recipe, _convert: seen.append(recipe) or b"",
+    )  # fmt: skip
+    monkeypatch.setattr(kinds.onnx, "load_model_from_string", lambda _: None)
+    read = Path.read_bytes
+    changed = Path(kinds.__file__).parent / f"{module}.py"
+    kinds.pretrained()
+    monkeypatch.setattr(
+        Path, "read_bytes",
+        lambda path: read(path) + b"#" * (path.resolve() == changed.resolve()),
+    )  # fmt: skip
+    kinds.pretrained()
+    assert seen[0] != seen[1]
