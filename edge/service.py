@@ -125,4 +125,5 @@ class Herald:
     def _say(self, text: str) -> None:
         if text != self._said:
             self._said = text
-            notify(f"STATUS={printable(text)}")  # a label with a line in it must not say more
+            # A newline in a label must not inject another assignment.
+            notify(f"STATUS={printable(text)}")

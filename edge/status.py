@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 WATCHING = "watching"
 """The state in which all is well."""
 LAST = 1000
-"""How many frames the percentiles are of: a minute, at 15 a second."""
+"""Frames that the percentiles cover: a minute, at 15 a second."""
 RECENT = 5.0
 """Seconds over which frames a second are counted."""
 STALE = 30.0
 """Seconds after which a service has fallen silent, as for systemd's watchdog: it writes each second
 while frames come, and each time it looks for a camera that is not there."""
 SECOND = 1.0
-"""The file is written, and /sys read, at most so often."""
+"""Seconds between two writes of the file, and two reads of /sys, at least."""
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Seconds up to which each bucket of a `Times` counts; one more takes the rest."""
 HOT = 80.0
@@ -39,7 +39,7 @@ HOT = 80.0
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """What most of the last thousand frames took, milliseconds."""
+    """Percentiles of the last thousand frames' times, milliseconds."""
 
     p50: float
     """Half of them took at most this."""
@@ -292,7 +292,7 @@ def find_release() -> str | None:
 
 
 def _at(ordered: Sequence[float], share: float) -> float:
-    """Return what a share of sorted values is at most, in thousandths."""
+    """Return the `share` quantile of sorted seconds, in milliseconds."""
     return round(1000 * ordered[math.ceil(share * len(ordered)) - 1], 3)
 
 

@@ -17,7 +17,7 @@ from edge.pictures import read_picture
 from trainer.cache import digest
 from trainer.calibrate import NOTHING
 from trainer.dataset import content_of
-from trainer.evidence import by_luck
+from trainer.evidence import mcnemar_p
 from trainer.validate import cross_validate
 from trainer.words import count
 
@@ -306,7 +306,7 @@ def _chosen(
     measured = _cheapest_good(right.mean(axis=1), costs)
     more = [right[measured, folds == one].sum() > right[believed, folds == one].sum()
             for one in np.unique(folds)]  # fmt: skip
-    clearly = by_luck(right[measured], right[believed]) < LUCK and sum(more) > 1
+    clearly = mcnemar_p(right[measured], right[believed]) < LUCK and sum(more) > 1
     return measured if clearly else believed
 
 

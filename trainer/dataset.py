@@ -13,9 +13,9 @@ from edge.card import BACKGROUND, NOTE
 from edge.pictures import (
     POINTS,
     SUFFIXES,
-    ends,
     find_files,
     find_pictures,
+    is_bounded,
     is_of_systems,
     natural_key,
 )
@@ -97,7 +97,7 @@ def keeps_points(path: Path) -> bool:
 def content_of(path: Path) -> bytes:
     """Return a picture file's bytes; none where it cannot be read, as reading the picture says."""
     try:
-        return path.read_bytes() if ends(path) else b""
+        return path.read_bytes() if is_bounded(path) else b""
     except OSError:
         return b""
 

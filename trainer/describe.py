@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from edge.sources.taken import turn_to
+from edge.sources.taken import turn_between
 from edge.sources.turning import turn
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
@@ -137,7 +137,7 @@ def describe(
 
     def one(picture: Picture) -> _Read | str:
         try:
-            how = turn_to(dataset.taken, picture.taken)
+            how = turn_between(picture.taken, dataset.taken)
             return _describe(picture.path, features, copies, scraps, kept, mirror=mirror, how=how)
         except PictureError as problem:
             return str(problem)

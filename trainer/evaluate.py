@@ -13,7 +13,7 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
 from edge.pictures import read_picture
-from edge.sources.taken import turn_to
+from edge.sources.taken import turn_between
 from edge.sources.turning import Turn, turn
 from trainer.calibrate import NOTHING
 from trainer.dataset import keeps_points
@@ -124,7 +124,7 @@ def evaluate(
     skipped: list[str] = []
     for number, picture in enumerate(dataset.pictures, start=1):
         try:
-            how = turn_to(classifier.card.camera, picture.taken)
+            how = turn_between(picture.taken, classifier.card.camera)
             prediction = predict(classifier, picture.path, how)
         except PictureError as problem:
             skipped.append(str(problem))

@@ -135,7 +135,7 @@ class Gain(NamedTuple):
     """Neither, where there are too few pictures to tell."""
 
 
-def by_luck(better: NDArray[np.bool_], worse: NDArray[np.bool_]) -> float:
+def mcnemar_p(better: NDArray[np.bool_], worse: NDArray[np.bool_]) -> float:
     """Return how often luck alone would have one network right so often where another is wrong.
 
     McNemar's exact test, one-sided: of the pictures that only one of the two tells right, half
@@ -164,7 +164,7 @@ def gain(curve: list[CurvePoint]) -> Gain | None:
         return None
     more = last.accuracy - half.accuracy
     error = sqrt(last.accuracy * (1 - last.accuracy) / len(last.right))
-    climbs = more > WORTH and by_luck(last.right, half.right) < LUCK
+    climbs = more > WORTH and mcnemar_p(last.right, half.right) < LUCK
     return Gain(half, last, climbs, more < max(0.01, error / 2))
 
 
@@ -191,7 +191,7 @@ def mixed_up(evidence: Evidence, counted: NDArray[np.bool_]) -> list[list[Mixed]
     found: dict[frozenset[int], list[Mixed]] = defaultdict(list)
     for shown, taken in np.argwhere(matrix > 2).tolist():
         of = int(matrix[shown].sum())
-        if shown != taken and at_least(int(matrix[shown, taken]), of, len(matrix)) > 0.05:
+        if shown != taken and wilson_lower(int(matrix[shown, taken]), of, len(matrix)) > 0.05:
             wrong = counted & (evidence.targets == shown) & (evidence.said == taken)
             mixed = Mixed(shown, taken, np.flatnonzero(wrong), of)
             found[frozenset((shown, taken))].append(mixed)
@@ -229,7 +229,7 @@ def reliability(evidence: Evidence, bins: int = 10) -> tuple[list[Bin], float]:
     return found, error
 
 
-def at_least(part: int, whole: int, among: int = 1) -> float:
+def wilson_lower(part: int, whole: int, among: int = 1) -> float:
     """Return the smallest share that a part of a whole may well stand for (one-sided 95 %).
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
@@ -243,8 +243,8 @@ def at_least(part: int, whole: int, among: int = 1) -> float:
     return _wilson(part, whole, -NormalDist().inv_cdf(1 - 0.05 / among))
 
 
-def at_most(part: int, whole: int, among: int = 1) -> float:
-    """Return the largest share that a part of a whole may well stand for; see `at_least`."""
+def wilson_upper(part: int, whole: int, among: int = 1) -> float:
+    """Return the largest share that a part of a whole may well stand for; see `wilson_lower`."""
     return _wilson(part, whole, NormalDist().inv_cdf(1 - 0.05 / among))
 
 

@@ -44,7 +44,7 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """What a table of the kind's own name at the top of `edge.toml` says for all its outputs."""
 
     lacking: ClassVar[str] = ""
-    """What a person is told where there is no such table; empty: it may be left out."""
+    """Message if the required table is absent; empty if it is optional."""
     library: ClassVar[str] = ""
     """The module that is imported when it is opened, if not every Pi has it."""
 

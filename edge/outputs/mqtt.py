@@ -1,6 +1,6 @@
 """MQTT: every decision as a sensor of Home Assistant, and messages of one's own a label.
 
-Here is what is said, and to whom; `mqtt_post` brings it there.
+This module makes the messages; `mqtt_post` sends them.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ LONGEST_PAUSE = 60
 MAX_TOPIC = 200
 MAX_PASSWORD_BYTES = 1000
 _left: dict[tuple[str, int], set[str]] = {}
-"""By broker, the topics that this process has left there for who comes later: a reload with another
-name takes them back, else Home Assistant shows a device that is no more."""
+"""By broker, the retained topics that this process has set: a reload with another name clears them,
+else Home Assistant shows a device that no longer exists."""
 
 
 class Broker(Section, frozen=True):
@@ -120,7 +120,7 @@ class Mqtt(Kind, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """A switch whose two sides are two messages."""
+    """A switch that sends one message for on and another for off."""
 
     post: Post
     begin: Message

@@ -43,7 +43,7 @@ class Message:
 
 
 class Post:
-    """Messages on their way to the broker, for ever trying to reach it.
+    """Queue of messages to a broker; reconnects for ever.
 
     They are handed to paho one at a time, so that what waits stays ours: of a state the newest, of
     what fires the last few for as long as they are news. An hour without a broker costs nothing.
@@ -57,7 +57,7 @@ class Post:
     def __init__(self, make: Callable[[], Client], where: str, name: str) -> None:
         self._make, self._where, self._name = make, where, name
         self._news = threading.Condition()  # guards what follows; never held while calling paho
-        self._kept: dict[str, Message] = {}  # by topic: told anew after each connection
+        self._kept: dict[str, Message] = {}  # by topic: sent again after each connection
         self._due: dict[str, Message] = {}  # by topic: the newest, not yet sent
         self._fired: deque[tuple[float, Message]] = deque(maxlen=FIRED)
         self._linked = False
@@ -120,7 +120,7 @@ class Post:
             self._hand_over(*one)
 
     def _take(self) -> tuple[float | None, Message] | None:
-        """Wait for the next message, and since when it has waited if it fires; None is the end."""
+        """Wait for the next message; return it and, if it fires, when it was queued. None ends."""
         with self._news:
             while True:
                 # States first, as Home Assistant must know us before our events; at the end they
@@ -165,9 +165,9 @@ class Post:
         return client
 
     def _redial(self) -> None:
-        """Begin anew: what paho was given with qos 1 or 2, it would send when it is back, for ever.
+        """Start a new client: paho resends qos 1 and 2 messages after each reconnection, for ever.
 
-        It has no other way to take a message back.
+        It has no other way to withdraw a message.
         """
         old = self._client
         old.on_connect_fail = old.on_disconnect = None

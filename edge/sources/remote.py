@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AHEAD = 3
-"""Pictures asked for before the first has come: a line of 300 ms still carries ten a second."""
+"""Pictures requested in advance, so that 300 ms of latency still allows ten a second."""
 STALLED = 15.0
 """Seconds without a picture after which the line has failed; ssh's own word comes first."""
 CLOSING = 60.0

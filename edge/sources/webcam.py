@@ -25,7 +25,7 @@ WARMING = 10.0
 STALLED = 2.5
 """Seconds without a frame after which it has failed."""
 FAILING = 1.0
-"""Seconds for which it may fail to give frames: a damaged one now and then is none to stop for."""
+"""Seconds for which it may fail to give frames: an occasional damaged one is no reason to stop."""
 CLOSING = 5.0
 """Seconds to wait for its reader to end."""
 KELVIN = {

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.card import BACKGROUND
 from trainer.dataset import NOTHING
-from trainer.evidence import at_most, gain, mixed_up
+from trainer.evidence import gain, mixed_up, wilson_upper
 from trainer.features.weights import without
 from trainer.report.alike import Likeness
 from trainer.report.copies import Copies, find_copies
@@ -265,7 +265,7 @@ def _bad_sessions(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Ad
         expected = np.mean([evidence.right[same if same.any() else others].mean()
                             for same in by_label])  # fmt: skip
         right = int(evidence.right[here].sum())
-        if at_most(right, int(here.sum()), len(sessions)) < expected - 0.1:
+        if wilson_upper(right, int(here.sum()), len(sessions)) < expected - 0.1:
             found.append((float(expected) * here.sum() - right, session, here, float(expected)))
     for _, session, here, expected in sorted(found, key=lambda item: -item[0])[:2]:
         share = percent(float(evidence.right[here].mean()))

@@ -12,7 +12,7 @@ import numpy as np
 from edge.classifier import Classifier
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from edge.sources.taken import turn_to
+from edge.sources.taken import turn_between
 from edge.sources.turning import turn
 from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
@@ -121,7 +121,7 @@ def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
             image, label = read_picture(picture.path), int(evidence.targets[index])
         except PictureError:  # gone since it was learned
             return None
-        how = turn_to(evidence.dataset.taken, picture.taken)  # as it was learned
+        how = turn_between(picture.taken, evidence.dataset.taken)  # as it was learned
         heat = occlusion(lambda seen: classifier.run(seen)[0], turn(image, how), label, grid=GRID)
         back = heat[:: -1 if how.vertical else 1, :: -1 if how.horizontal else 1]
         return Occlusion(picture.path, picture.label, back)
