@@ -15,7 +15,7 @@ from edge.frame import Frame
 from edge.pictures import read_picture
 from edge.sources.taken import turn_between
 from edge.sources.turning import Turn, turn
-from trainer.calibrate import NOTHING
+from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
 
@@ -134,7 +134,7 @@ def evaluate(
             if prediction.label == picture.label != BACKGROUND:
                 why = held_back(classifier, prediction)
                 right[why] += 1
-                if why == "strange" and prediction.novelty < NOTHING:
+                if why == "strange" and prediction.novelty < NOT_FOUND_NOVELTY:
                     strange.append(prediction.novelty)
         else:
             strangers[picture.label] += 1
