@@ -477,9 +477,8 @@ class Outcome:
         cells += [f"{median(delays):.2f} s", f"{late:.2f} s"]
         for name in QUIET:
             count, hours = self.false[name], self.hours[name]
-            cells.append(
-                f"{count / hours:.1f} (< {poisson_upper(count) / hours:.1f})" if hours else "-"
-            )
+            most = poisson_upper(count)
+            cells.append(f"{count / hours:.1f} (< {most / hours:.1f})" if hours else "-")
         return " | ".join(cells)
 
 
