@@ -1,4 +1,4 @@
-"""What came of a recording: what was decided, and with the truth at hand what it was worth."""
+"""The result of a recording: the decisions, and their verdicts where the truth is known."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Decided:
     label: str
     until: float
     verdict: Verdict | None = None
-    """What it was worth, where that is known."""
+    """The verdict on it, where the truth is known."""
 
 
 @dataclass(slots=True)
 class Replay:
-    """What came of a recording; pure: it takes one step of the loop after the other."""
+    """The result of a recording, built up from the loop's steps. Pure."""
 
     truth: Truth
     events: Events = field(default_factory=Events)
@@ -36,7 +36,7 @@ class Replay:
     troubles: Counter[str] = field(default_factory=Counter)
     """Frames in which nothing could be seen, by what was wrong."""
     names: dict[float, str] = field(default_factory=dict)
-    """What the frames are called at which a gesture began, or a decision, by their times."""
+    """Names, by time, of the frames at which a gesture or a decision began."""
     _seconds: float = 0.0
     _last: float | None = None
     _last_gap: float = 0.0
