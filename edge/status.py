@@ -113,7 +113,7 @@ class Times:
 
 
 class Status:
-    """What is gathered. Takes the same memory after a year; a frame costs a few microseconds.
+    """The device's figures. Memory stays constant for years; a frame costs a few microseconds.
 
     Another thread may ask for a report at any time.
 
@@ -174,7 +174,7 @@ class Status:
         self.say(step.trouble or WATCHING)
 
     def say(self, state: str) -> None:
-        """Say in words what the device does, such as `camera absent: ...`."""
+        """Set the state in words, such as `camera absent: ...`."""
         if state != self._state:
             self._state, self._state_since = state, self._clock()
             if state != WATCHING:
@@ -237,7 +237,7 @@ class Status:
 
 
 class _Machine:
-    """What the machine says of itself. Each is None where it does not."""
+    """The machine's own figures; each is None where unknown."""
 
     def __init__(self, root: Path) -> None:
         self.temperature: float | None = None
@@ -301,7 +301,7 @@ def _since(then: float, now: float) -> float:
 
 
 def _rate(arrivals: Sequence[float], now: float) -> float:
-    """Return frames a second, up to now: a camera that stopped is slowing down."""
+    """Return frames a second up to `now`, so that the rate of a stopped camera falls."""
     if len(arrivals) < 2 or now <= arrivals[0]:
         return 0.0
     return round((len(arrivals) - 1) / (now - arrivals[0]), 2)
