@@ -1,4 +1,4 @@
-"""From what was taught to the page about it: the evidence, and what the model looks at."""
+"""From a training to its report: the evidence, and what the model looks at."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 GRID = 6
 """Cells along a side of an occlusion map."""
 MAPS = {"pixels": (32, 32)}
-"""Features that begin with a picture, and its shape."""
+"""Kinds whose first features form a picture, and its shape."""
 MOST = 2000
 """Pictures up to which the learning curve is measured: it takes three trainings more."""
 
 
 def find(taught: Taught) -> Evidence:
-    """Gather what was said to each picture while its session was held out."""
+    """Gather the predictions on each picture from when its session was held out."""
     described = taught.described
     n, classes = len(described.rows), len(described.dataset.labels)
     probabilities, novelty = np.full((n, classes), np.nan), np.full(n, np.nan)
