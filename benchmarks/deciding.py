@@ -49,7 +49,7 @@ from edge.card import BACKGROUND, Thresholds
 from edge.classifier import Prediction
 from edge.decider import Decider, Decision
 from edge.pictures import read_picture
-from edge.replay.events import Events, at_most
+from edge.replay.events import Events, poisson_upper
 from trainer.cache import FeatureCache, cache_folder, digest
 from trainer.dataset import Dataset, Picture, read_dataset
 from trainer.features import Features, make_features
@@ -477,7 +477,8 @@ class Outcome:
         cells += [f"{median(delays):.2f} s", f"{late:.2f} s"]
         for name in QUIET:
             count, hours = self.false[name], self.hours[name]
-            cells.append(f"{count / hours:.1f} (< {at_most(count) / hours:.1f})" if hours else "-")
+            most = poisson_upper(count)
+            cells.append(f"{count / hours:.1f} (< {most / hours:.1f})" if hours else "-")
         return " | ".join(cells)
 
 

@@ -64,7 +64,7 @@ from deploy.inventory import Fleet
 from deploy.target import Target
 config, ssh_config, *hosts = sys.argv[1:]
 bundle = make_bundle(Path(config), Path(edge.__path__[0]))
-outcomes = fleet.push(Fleet(tuple(hosts)), bundle, Target(), ssh_config=Path(ssh_config))
+outcomes = fleet.push_in_waves(Fleet(tuple(hosts)), bundle, Target(), ssh_config=Path(ssh_config))
 sys.exit(not all(outcome.well for outcome in outcomes))
 """
 LIGHT = """

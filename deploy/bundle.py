@@ -50,7 +50,7 @@ class Bundle:
         return self.digest[:12]
 
     def lacking(self, digests: Collection[str]) -> dict[str, bytes]:
-        """Return the files whose content (SHA-256) is among these: one of each content."""
+        """Return one file for each of these contents (SHA-256)."""
         by_content = {hashlib.sha256(content).hexdigest(): n for n, content in self.files.items()}
         return {by_content[d]: self.files[by_content[d]] for d in digests if d in by_content}
 

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from io import IOBase
 
 PATIENCE = 3600.0
-"""Seconds for one command: a Pi Zero installs packages for minutes."""
+"""Time limit of one command, seconds: a Pi Zero installs packages for minutes."""
 AT_ONCE = 64
 """Connections that wait in threads."""
 CONTROL = ("_get_pty", "_timeout", "_stdin", "_success_exit_codes")
-"""What pyinfra tells a connector besides how a command is built."""
+"""Arguments of pyinfra's for the connector, not for building a command."""
 
 
 class OpensshData(ConnectorData):
@@ -64,7 +64,7 @@ class OpensshConnector(BaseConnector):
         yield f"@openssh/{name}", {"openssh_host": name}, ["@openssh"]
 
     def connect(self) -> None:
-        """Open the connection; where it may be opened by the first command, leave it to that."""
+        """Open the connection, unless the first command may open it."""
         config = self.data["openssh_config"]
         try:
             self._ssh = Host(
@@ -165,9 +165,9 @@ class OpensshConnector(BaseConnector):
 def _run_process(words: list[str], **how: Any) -> subprocess.CompletedProcess[bytes]:
     """Run a process; meanwhile other greenlets run.
 
-    gevent's own forks this whole process each time, which for 50 hosts took a third of a push;
-    Python's, in a thread, does not. Where `pyinfra` has put gevent's in its place, that is it: one
-    or the other in a process, as gevent's takes the exit codes of all children.
+    gevent's subprocess forks this whole process each time, a third of a push to 50 hosts; Python's,
+    in a thread, does not. Where `pyinfra` has patched it already, gevent's is used: a process can
+    use only one of them, as gevent's collects the exit codes of all children.
     """
     if monkey.is_module_patched("subprocess"):
         done: subprocess.CompletedProcess[bytes] = cooperative.run(words, **how)

@@ -1,4 +1,4 @@
-"""Hosts that are set up or cleared together: pyinfra does the work, and this tells of it.
+"""Hosts that are set up or cleared together: pyinfra does the work, this module reports it.
 
 pyinfra's own log stays quiet; what a person reads is one line a step, and one for an error.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from deploy.target import Target
 
 REASON = ("E: ", "ERROR: ", "error: ")
-"""How the line begins in which apt or pip say what is wrong; others may follow it."""
+"""How the line in which apt or pip give the reason begins; others may follow it."""
 NO_NETWORK = r"(?i)failure resolving|could not resolve|new connection|unreachable|could not connect"
 """What apt and pip say without the internet."""
 
@@ -55,7 +55,7 @@ class Crew:
     """
 
     lazy = False
-    """Whether a connection is opened by the first command: sooner, and nobody is asked anything."""
+    """Whether the first command opens the connection: faster, but nobody is asked about keys."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Crew:
         return self._state.inventory.get_host(f"@openssh/{name}")
 
     def fail(self, host: PyinfraHost, why: str) -> None:
-        """Leave a host out from here on, and say why: what ssh said, if it was that."""
+        """Leave a host out from here on, and report ssh's error, or else `why`."""
         known = host.connector_data.pop("problem", None)
         name = name_of(host)
         self._fail(known or DeployError(f"{name}: {why}"))
@@ -132,7 +132,7 @@ class Crew:
             self._state.fail_hosts({host})
 
     def survey(self, target: Target) -> dict[str, Survey]:
-        """Ask all hosts what they are, at once."""
+        """Survey all hosts at once."""
         kwargs = {"root": target.root, "unit": target.unit}
         found = get_facts(self._state, HostSurvey, kwargs=kwargs, apply_failed_hosts=False)
         for host, survey in found.items():
@@ -147,7 +147,7 @@ class Crew:
         return done, list(lines)
 
     def add(self, name: str, steps: Sequence[Step], *, sudo: bool) -> None:
-        """Note what is to be done on a host."""
+        """Queue steps for a host."""
         host = self.host(name)
         for step in steps:
             add_op(
@@ -157,7 +157,7 @@ class Crew:
             self._steps[host.name, host.op_hash_order[-1]] = step
 
     def act(self) -> None:
-        """Do all of it, on all hosts at once; a host where a step fails does no more."""
+        """Run the queued steps on all hosts at once; a host where one fails stops."""
         if not self._steps:
             return
         failing = set(self._state.inventory) - self._state.active_hosts
@@ -182,7 +182,7 @@ class Crew:
         return "it failed"
 
     def begin(self, host: PyinfraHost, key: str) -> None:
-        """Say what a host is at now."""
+        """Report the step that a host begins."""
         step = self._steps.get((host.name, key))
         if step and host in self._state.active_hosts:
             self.tell(f"{name_of(host)}: {step.name}: {step.does}")
@@ -191,8 +191,8 @@ class Crew:
 class _OurInventory(Inventory):
     """Hosts that all have our own connector.
 
-    pyinfra's looks a connector up in all installed packages, and again for each host: of 50 hosts
-    that run the release already, a tenth of the time.
+    pyinfra's own searches all installed packages for the connector, again for each host: a tenth of
+    the time of a push to 50 hosts that run the release already.
     """
 
     def make_hosts_and_groups(self, names: Sequence[tuple[str, dict[str, Any]]], _: object) -> None:

@@ -18,7 +18,7 @@ from pyinfra.api.operations import run_ops
 
 from deploy.crew import Crew, name_of
 from deploy.errors import DeployError
-from deploy.operations import HostFacts, carry_out, events
+from deploy.operations import HostFacts, apply_order, events
 from deploy.push import Facts, Order, order, pass_on, plan, say
 from deploy.ssh import lines_of
 from edge.errors import HandwaveError, printable
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from deploy.target import Target
 
 WELL = {"runs it", "ran it already", "would"}
-"""What a host did that went well."""
+"""Outcomes that count as success."""
 OFF = "unreachable"
-"""What does not count against the budget: in a fleet, some host is always off."""
+"""The outcome that does not count against the budget: in a fleet, some host is always off."""
 NOT_TRIED = "not tried"
 
 
@@ -76,11 +76,11 @@ def roll_out(
     go: Callable[[Sequence[str]], Iterable[Outcome]],
     tell: Callable[[str], None] = print,
 ) -> list[Outcome]:
-    """Let wave after wave go; return what every host did, in the fleet's order.
+    """Run wave after wave; return what every host did, in the fleet's order.
 
     Args:
-        fleet: who, and in which turns.
-        go: lets the hosts of one wave go, and returns what each of them did; StoppedError ends it.
+        fleet: the hosts and their order.
+        go: runs the hosts of one wave and returns what each did; StoppedError ends it.
         tell: takes each line that a person should see.
     """
     done: dict[str, Outcome] = {}
@@ -115,7 +115,7 @@ def _stop(fleet: Fleet, done: list[Outcome], *, canary: bool) -> str:
     return ""
 
 
-def push(
+def push_in_waves(
     fleet: Fleet,
     bundle: Bundle,
     target: Target,
@@ -128,7 +128,7 @@ def push(
     """Make the hosts of a fleet run `bundle`; return what each did.
 
     Args:
-        fleet: who, and in which turns.
+        fleet: the hosts and their order.
         bundle: what they shall run.
         target: where handwave lives on them.
         ssh_config: an ssh config file to use in place of the user's own.
@@ -216,7 +216,7 @@ class Wave(Crew):
         return {name: found[self.host(name)] for name in self.names}
 
     def stop(self) -> None:
-        """Note of the hosts that were asked to do something that they go on by themselves."""
+        """Note that hosts which have begun go on by themselves."""
         for name in self.begun - self.outcomes.keys():
             why = f"{name}: it goes on by itself: `deploy status {name}` tells how it ends"
             self._note(name, "lost", problem=DeployError(why))
@@ -225,7 +225,7 @@ class Wave(Crew):
         """Have all hosts at once do what is asked of each."""
         for name, request in orders.items():
             add_op(
-                self._state, carry_out, host=self.host(name), name="push", request=request,
+                self._state, apply_order, host=self.host(name), name="push", request=request,
                 target=target,
             )  # fmt: skip
         self.begun = set(orders)
@@ -235,7 +235,7 @@ class Wave(Crew):
             self._judge(name, request)
 
     def _judge(self, name: str, request: Order) -> None:
-        """Note what a host did, by what it told."""
+        """Note what a host did, from its events."""
         host = self.host(name)
         (operation,) = self._state.ops[host].values()
         meta = operation.operation_meta

@@ -23,7 +23,7 @@ MAX_BYTES = 1_000_000
 WAVE = 10
 """Hosts at once, where nobody says otherwise."""
 FORWARD = {"ssh_hostname", "ssh_user", "ssh_port"}
-"""What a pyinfra inventory may say of a host; the rest is for ~/.ssh/config to say."""
+"""Data that a pyinfra inventory may give for a host; the rest belongs in ~/.ssh/config."""
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -75,7 +75,7 @@ class Fleet:
 
 
 def read_fleet(words: Sequence[str]) -> Fleet:
-    """Return the hosts that a command was given: names, and files with `@` before them.
+    """Return the hosts named on a command line: names, and files with `@` before them.
 
     Raises:
         DeployError: a file has a mistake, or two files are given that go about it differently.
@@ -114,12 +114,12 @@ def read_file(word: str) -> Fleet:
 
 
 def address(name: str, user: str | None = None, port: int | None = None) -> str:
-    """Return one word for ssh; a user within the name counts more than one beside it.
+    """Return one word for ssh; a user within the name overrides `user`.
 
-    So does all that `ssh://` says.
+    So does everything in an `ssh://` address.
     """
     if name.startswith("ssh://"):
-        return name  # it says all of it
+        return name  # it is complete
     if user and "@" not in name:
         name = f"{user}@{name}"
     if port is None:
@@ -164,7 +164,7 @@ def _read_toml(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:
 
 
 def _check_name(path: Path, name: str) -> None:
-    """Refuse a name that is none before any host is connected to: half a fleet is no fleet."""
+    """Refuse an invalid host name before connecting to any host: half a fleet is no fleet."""
     try:
         check_name(name)
     except DeployError as problem:
@@ -210,11 +210,11 @@ def _read_inventory(path: Path) -> tuple[dict[str, tuple[str, ...]], Fleet]:
 
 
 def _pyinfras_own_reader() -> Callable[[str], Any]:
-    """Return what pyinfra's own command reads an inventory with, and the process as it was.
+    """Return pyinfra's own reader of inventories, without letting gevent patch this process.
 
-    Importing pyinfra_cli has gevent replace the threads, sockets and locks of the whole process,
-    which is too late in one that has some already: a thread started before never wakes up again.
-    What waits in a fleet of ours waits in gevent's way of itself (connector.py).
+    Importing pyinfra_cli makes gevent replace threads, sockets and locks in the whole process,
+    which is too late once threads run: one started before never wakes up again. Our own fleets
+    use gevent explicitly (connector.py).
     """
     from gevent import monkey
 

@@ -1,4 +1,4 @@
-"""The service's journal, as it is written there; harmless to a terminal, whoever wrote into it."""
+"""The service's journal, made harmless to a terminal, whoever wrote into it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 LONGEST = 8192
 """Bytes of one line; a longer one goes on in the next."""
 SECRETIVE = (b"insufficient permissions", b"not seeing messages from other users")
-"""How journalctl says that this user may not read the journal; it then shows nothing, or only the
-user's own messages, which the service's are not."""
+"""journalctl's warnings that this user may not read the journal; it then shows nothing, or only the
+user's own messages, not the service's."""
 
 
 def read(host: Host, target: Target, *, lines: int, follow: bool) -> Generator[str]:
@@ -47,7 +47,7 @@ def read(host: Host, target: Target, *, lines: int, follow: bool) -> Generator[s
 
 
 def _check(host: Host, code: int, said: bytes) -> None:
-    """Say in one line why there was nothing to read."""
+    """Raise, with the reason, if there was nothing to read."""
     if _refused(said):
         raise DeployError(
             f"{host.name}: your user may not read the journal there; on it: "
@@ -79,7 +79,7 @@ class _Complaints:
         while self._process.stderr and (line := self._process.stderr.readline(LONGEST)):
             self._said = (self._said + line)[-LONGEST:]
             if _refused(line):
-                self._host.close()  # following, it would wait for ever; the pipes are the master's
+                self._host.close()  # --follow would wait for ever; the pipes are the master's
 
     def all(self) -> bytes:
         self._thread.join()

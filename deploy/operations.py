@@ -6,7 +6,7 @@
 
 The plan is the same as for one host (`deploy.push.plan`), and so is what runs there
 (`deploy.remote.push`). It works over any connector: what a step reads on stdin goes with its
-command or, where that is large, into a file that has no name any more once the step has begun.
+command or, where that is large, into a file that is unlinked once the step has begun.
 """
 
 from __future__ import annotations
@@ -86,19 +86,19 @@ def push(
         yield refusal(str(problem))
         return
     if steps:
-        yield from carried_out(order(steps, bundle, facts), target)
+        yield from order_commands(order(steps, bundle, facts), target)
     else:
         context.host.noop(f"it runs {bundle.release}")
 
 
 @operation()
-def carry_out(request: Order, target: Target) -> Commands:
-    """Have a host do what a plan asks of it."""
-    yield from carried_out(request, target)
+def apply_order(request: Order, target: Target) -> Commands:
+    """Make a host carry out an order."""
+    yield from order_commands(request, target)
 
 
-def carried_out(request: Order, target: Target) -> Commands:
-    """Yield the commands for what a plan asks of a host: one file, and one process that reads it.
+def order_commands(request: Order, target: Target) -> Commands:
+    """Yield the commands that carry out an order: one file, and one process that reads it.
 
     Should the connection die, that process goes on, or goes back, by itself.
     """
@@ -114,7 +114,7 @@ def refusal(why: str) -> StringCommand:
 
 
 def events(lines: list[str]) -> list[dict[str, Any]]:
-    """Return what a host told while it carried something out: `step`, `journal`, `failed`."""
+    """Return the events of a host that carried out an order: `step`, `journal`, `failed`."""
     told = map(event_of, lines)
     return [event for event in told if event is not None]
 

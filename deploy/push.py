@@ -35,21 +35,21 @@ class Facts:
     root: bool
     writable: bool
     read_only: str | None
-    """The folder of those that a push writes whose disk takes no more, if there is one."""
+    """A folder that a push writes to and whose disk is read-only, if there is one."""
     venv: bool
     current: str | None
-    """The release the service runs from its next start on: the last that got ready."""
+    """The release that the service starts next: the last that got ready."""
     history: list[dict[str, str]]
     """The releases that are there, the last pushed last: `release`, `time`, `who`."""
     trial: str | None
-    """A release that a push put on trial, and never came to keep or take back."""
+    """A release left on trial by a push that was cut off."""
     trial_writable: bool
     busy: str | None
     """Who is pushing to it, if somebody is."""
     intact: bool
-    """Whether this bundle is there already, every byte of it."""
+    """Whether this whole bundle is there already."""
     missing: list[str]
-    """SHA-256 of each content of the bundle that no release there holds."""
+    """SHA-256 of each file content in the bundle that no release there holds."""
     signers: bool
     """Whether it takes signed bundles only."""
     systemctl: bool
@@ -62,7 +62,7 @@ class Facts:
     exec_start: str
     """What the unit starts, in systemd's words."""
     denied: list[str]
-    """What a push needs to do with the units, and this user may not."""
+    """Actions on the units that a push needs and this user may not do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Order:
     tar: bytes = b""
     """What is uploaded: the files that the host lacks."""
     goes_back: bool = False
-    """Whether it is no push, but goes back to a release that the host has."""
+    """Whether it rolls back to a release that the host has."""
 
     @property
     def request(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Order:
 
 
 def order(steps: list[Step], bundle: Bundle, facts: Facts) -> Order:
-    """Return what to ask of a host, by the plan for it."""
+    """Return the order that carries out a host's plan."""
     sends = any(step.name == "upload" for step in steps)
     tar = bundle.tar(bundle.lacking(facts.missing)) if sends else b""
     return Order(steps, bundle.release, bundle.digest, tar)
@@ -244,7 +244,7 @@ def choose(facts: Facts, release: str | None, host: str) -> str:
 
 
 def refuse(facts: Facts, target: Target, host: str, *, signed: bool) -> None:
-    """Stop here, before anything is changed, if the host is not ready for a push.
+    """Raise, before anything is changed, if the host is not ready for a push.
 
     Raises:
         DeployError: it is not; the message says everything that is in the way.
@@ -282,7 +282,7 @@ def missing(facts: Facts, target: Target) -> Iterable[str]:
 
 
 def denied(facts: Facts, target: Target) -> Iterable[str]:
-    """Yield what this user may not do there, of what is there."""
+    """Yield what this user may not do with what is there."""
     if facts.root and not facts.writable:
         yield f"{facts.user} may not write to {target.root}"
     elif facts.root and not facts.trial_writable:
@@ -317,7 +317,7 @@ def act(host: Host, target: Target, order: Order, tell: Callable[[str], None]) -
             else:
                 pass_on(event, host.name, tell)
     except (KeyboardInterrupt, ConnectionLostError):
-        # What has been heard lags behind: before the first word, too, all may be there.
+        # Events lag behind: even before the first one, everything may be there.
         if_all = "if all of it had arrived, " if at in {"", "upload"} else ""
         tell(
             f"{host.name}: {if_all}it goes on by itself; `deploy status {host.name}` tells how "

@@ -33,15 +33,15 @@ TIMEOUT = 150.0
 
 HANG_UP_SECONDS = 5.0
 PYTHON = ("python3", "-I", "-S", "-c")
-"""A host's Python with its own library alone: what somebody installed there is neither trusted nor
-waited for, and a line of a .pth file may take longer than all of a push with nothing to do."""
+"""A host's Python with only the standard library: installed packages are neither trusted nor waited
+for, and a line in a .pth file may take longer than a whole push with nothing to do."""
 # Reads remote/push.py from stdin and runs it; what follows on stdin belongs to the step.
 BOOT = "import sys;exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 REMOTE = (Path(__file__).parent / "remote" / "push.py").read_bytes()
 
 
 def check_name(name: str) -> None:
-    """Refuse what no host can be called, before anything is connected to.
+    """Refuse an impossible host name, before any connection.
 
     Raises:
         DeployError: it is empty, has a space in it, or ssh would take it for an option.
@@ -52,9 +52,9 @@ def check_name(name: str) -> None:
 
 PREFIX = "handwave-"
 SHORT = 60
-"""Bytes of a folder's name to which a socket's still fits: 104 on macOS, and ssh adds its own."""
+"""Longest folder name, bytes, that leaves room for a socket's: macOS allows 104, ssh adds some."""
 OLD = 86400.0
-"""Seconds after which an empty folder of a connection is nobody's any more."""
+"""Seconds after which a connection's empty folder counts as abandoned."""
 EVENTS = {"step", "note", "journal", "failed"}
 """The words of `deploy.remote.push.apply`."""
 
@@ -138,10 +138,10 @@ class Host:
         return subprocess.Popen(words, stdin=stdin, stdout=pipe, stderr=pipe)
 
     def converse(self, name: str, stdin: bytes, **arguments: object) -> Iterator[dict[str, Any]]:
-        """Have the host do a step of `deploy.remote.push` that says what it is at; yield each word.
+        """Run a step of `deploy.remote.push` that reports progress; yield each event.
 
-        The last is its answer. What is sent lies in a file, so neither side ever waits for the
-        other to read.
+        The last is its answer. The input lies in a file, so neither side ever waits for the other
+        to read.
 
         Raises:
             DeployError: the step could not begin, or the connection was lost.
@@ -165,7 +165,7 @@ class Host:
             self._judge(name, process.returncode, errors.read())
 
     def _lost(self, code: int, stderr: bytes) -> DeployError:
-        """Return what went wrong with the connection, by how its ssh ended."""
+        """Return the connection's error, from how its ssh ended."""
         if code < 0:
             return ConnectionLostError(f"{self.name}: ssh was killed here: try again")
         problem = UnknownKeyError if is_unknown(stderr) else ConnectionLostError
@@ -182,7 +182,7 @@ class Host:
     def step(
         self, name: str, stdin: bytes = b"", *, script: bytes | None = None, **arguments: object
     ) -> dict[str, Any]:
-        """Have the host's python3 do a step of a script; return its answer.
+        """Run a step of a script in the host's python3; return its answer.
 
         Args:
             name: the step.
@@ -206,9 +206,9 @@ class Host:
 
 
 def event_of(line: bytes | str) -> dict[str, Any] | None:
-    """Return what a line of a step's tells; None where it is no word of ours: login shells greet.
+    """Return the event in a step's line of output; None for others, such as a shell's greeting.
 
-    Ours has one of its words, or is the empty answer of a step that went well.
+    An event has one of `EVENTS`, or is the empty answer of a step that went well.
     """
     try:
         event = json.loads(line)
@@ -240,9 +240,9 @@ def _new_folder(host: str) -> Path:
 
 @cache
 def _sweep(place: str) -> None:
-    """Take away what one of us that was killed could not: its folder, empty by now.
+    """Remove the empty folders that killed processes of ours left.
 
-    One that is younger than a day may be somebody's who has not connected yet.
+    One younger than a day may belong to a process that has not connected yet.
     """
     for folder in Path(place).glob(f"{PREFIX}*"):
         with suppress(OSError):  # not empty, or not ours
@@ -253,7 +253,7 @@ def _sweep(place: str) -> None:
 def hang_up(control: Path) -> None:
     """End a connection in the background, as `ssh -O exit` does; there may be none.
 
-    Without that program: it would have to be started for each of many hosts.
+    It does not start that program, once for each of many hosts.
 
     Source: PROTOCOL.mux of OpenSSH: MUX_MSG_HELLO of version 4, MUX_C_TERMINATE.
     """
@@ -267,5 +267,5 @@ def hang_up(control: Path) -> None:
 
 
 def boot(script: bytes, step: str, arguments: dict[str, object]) -> list[str]:
-    """Return the command that has a host's python3 read a script from stdin and do a step of it."""
+    """Return the command with which a host's python3 reads a script from stdin and runs a step."""
     return [*PYTHON, BOOT, str(len(script)), step, json.dumps(arguments)]

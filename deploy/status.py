@@ -27,14 +27,14 @@ SCRIPT = (Path(__file__).parent / "remote" / "status.py").read_bytes()
 AT_ONCE = 16
 """Hosts asked at the same time; each takes an ssh of the laptop's memory and processor."""
 FRESH = 10.0
-"""Seconds a service may run before it has to have said how it is."""
+"""Seconds after start within which the service must have written its status."""
 LOOPING = 60.0
-"""A service that was started again several times, the last less than so many seconds ago, crashes
-again and again: the unit waits a minute at most between two starts."""
+"""A service restarted several times, the last within these seconds, counts as crashing again and
+again: the unit waits at most a minute between two starts."""
 LITTLE = 300e6
 """Bytes of free disk below which the next releases may not fit."""
 CLOCK = 60.0
-"""Seconds that a clock may be off before it is worth a word: certificates and journals mind."""
+"""Seconds that a clock may be off before it is mentioned: certificates and journals mind."""
 WELL = {WATCHING, "paused"}
 POWER = {  # bits of `vcgencmd get_throttled`, as the Raspberry Pi's documentation has them
     0: "too little power now",
@@ -61,13 +61,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     trial: str | None
     trial_for: float | None
     cut: bool
-    """Whether a release is on trial, and no push is left that would decide about it."""
+    """Whether a release is on trial and the push that would decide about it is gone."""
     unit: dict[str, str] | None
     status: str | None
     status_problem: str | None
     last_words: str | None
     lately: int | None
-    """How often systemd has started it again in the last ten minutes; None: nobody may know."""
+    """How often systemd has restarted it in the last ten minutes; None: unknown."""
     uptime: float | None
     temperature: float | None
     throttled: int | None
@@ -77,7 +77,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service says of itself: what is needed of `edge.status.Report`, of any release."""
+    """The service's own report: the fields needed of any release's `edge.status.Report`."""
 
     pid: int
     state: str
@@ -94,7 +94,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, kw_only=True):
-    """How one host is. What nobody knows is None; times are seconds."""
+    """How one host is. Unknown values are None; times are seconds."""
 
     host: str
     well: bool = False
@@ -106,7 +106,7 @@ class Health(msgspec.Struct, kw_only=True):
     """What is worth a word, though the host is well."""
     state_for: float | None = None
     release: str | None = None
-    """What runs; of a service that does not, what would."""
+    """The release that runs, or would if the service did."""
     release_for: float | None = None
     kept: list[str] = []
     """The releases that it has, and `deploy rollback` may go to; the last pushed first."""
@@ -251,7 +251,7 @@ def _standing(
 
 
 def _judge_running(health: Health, answer: Answer, target: Target) -> None:
-    """Say how a service is that systemd calls active: what it says itself, if that is to believe.
+    """Judge a service that systemd calls active, by its own report if that is credible.
 
     READY=1 comes with the first frame, so an active one has seen something once.
     """
@@ -289,12 +289,12 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
 
 
 def _lately(health: Health, answer: Answer) -> int:
-    """Return how often it was started again: lately or, if nobody knows, since the last boot."""
+    """Return how often it was restarted: lately or, if unknown, since the last boot."""
     return (health.restarts or 0) if answer.lately is None else answer.lately
 
 
 def believe(answer: Answer, target: Target) -> tuple[Word | None, str]:
-    """Return what the service says of itself, or why that is not to be believed."""
+    """Return the service's own report, or why that is not credible."""
     path = f"{target.runtime}/status.json"
     if answer.status is None:
         if answer.status_problem == "Permission denied":
@@ -316,7 +316,7 @@ def believe(answer: Answer, target: Target) -> tuple[Word | None, str]:
 
 
 def throttling(bits: int | None) -> list[str] | None:
-    """Return in words what the firmware says of power and heat; what is so now hides `at times`."""
+    """Return the firmware's power and heat problems in words; a present one hides `at times`."""
     if bits is None:
         return None
     return [

@@ -1,4 +1,4 @@
-"""A table of hosts that fits: whose row it is comes first, how it is in detail last."""
+"""A table of hosts that fits: the name first, details last."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 UNBOUNDED = 1000
-"""Columns of what is no terminal."""
+"""Columns where the output is no terminal."""
 
 
 def print_table(make: Callable[[int], Table], columns: int) -> None:
-    """Print a table in as many columns as the terminal has; elsewhere nothing is cut.
+    """Print as many of a table's columns as fit the terminal; elsewhere all of them.
 
     Args:
-        make: makes the table, of its first so many columns.
+        make: makes the table with only its first columns, as many as given.
         columns: how many there are; two always stay.
     """
     console = Console()

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from deploy.errors import DeployError
 
 USER = "handwave"
-"""Who every service runs as, whatever it is called; whoever may look at it is in the group of that
-name."""
+"""System user of every handwave service; its group may read status and socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Target:
 
     @property
     def options(self) -> str:
-        """What else to say to a command that is told a person, for it to mean this target."""
+        """The options that make a suggested command mean this target."""
         usual, names = Target(), ("root", "unit")
         other = [name for name in names if getattr(self, name) != getattr(usual, name)]
         return "".join(f" --{name} {getattr(self, name)}" for name in other)

@@ -27,17 +27,17 @@ class ButtonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     pin: int
     press: Action = "pause"
-    """On a press; where holding does something too, when it is let go of in time."""
+    """Action on a press; if holding has an action too, on a release in time."""
     hold: Action = "nothing"
-    """When it has been held for `seconds`; nothing unless asked for, as it may cut the power."""
+    """Action after holding for `seconds`; nothing by default, as it may cut the power."""
     seconds: Annotated[float, msgspec.Meta(ge=0.5, le=30)] = 3.0
 
 
 class Button:
     """The opened button: each press is one action, the one for a press or the one for holding.
 
-    A button that is down already when it is opened, as one whose wires touch, does nothing until
-    it has been let go of.
+    A button that is already down when opened, such as one with touching wires, does nothing until
+    released.
 
     Args:
         device: gpiozero's Button.
@@ -49,7 +49,7 @@ class Button:
         self, device: Any, press: Callable[[], object], hold: Callable[[], object] | None
     ) -> None:
         self._device, self._press, self._hold = device, press, hold
-        self._lock = threading.Lock()  # gpiozero calls from its own threads, holding from another
+        self._lock = threading.Lock()  # gpiozero calls from several threads
         self._waiting = False  # whether this press has done nothing yet
         device.when_pressed = self._pressed
         if hold is not None:

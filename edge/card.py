@@ -27,17 +27,18 @@ GOLDEN_KEY = "handwave.golden"
 MAX_GOLDEN_BYTES = 4_000_000  # all golden frames, unpacked
 MAX_SIDE = 8192  # of any picture, pixels
 NOTE = "handwave.json"
-"""Beside a recording's pictures: how they were taken, a `Camera`; the card gets what most have."""
+"""Beside a recording's pictures: how they were taken, as a `Camera`; the card gets the commonest
+setting."""
 WHITE_BALANCES = (
     "auto", "incandescent", "tungsten", "fluorescent", "indoor", "daylight", "cloudy",
 )  # fmt: skip
-"""What light a camera may be set to: libcamera's names, in small letters."""
+"""White balances that a camera may be set to: libcamera's names, in lower case."""
 TOLERANCE = 1e-3
 """How far the Pi's probabilities may be from the trainer's on a golden frame."""
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the validation pictures said is sure enough; `edge.toml` may say otherwise."""
+    """Thresholds chosen on the validation pictures; `edge.toml` may override them."""
 
     enter: float
     """Confidence at which a gesture begins."""
@@ -96,7 +97,7 @@ class Camera(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def is_set(self) -> bool:
-        """Whether anything but the size is other than a camera does by itself."""
+        """Whether anything but the size differs from a camera's defaults."""
         light = self.white_balance not in {None, "auto"} or self.exposure is not None
         return light or self.horizontal_flip or self.vertical_flip
 
@@ -125,7 +126,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     state: int = 0
     """Numbers that a frame hands on to the next, as `state` and `next_state`; 0: none."""
     licences: list[str] = []
-    """Of weights in it that others made: what they are, whose, and under which licence."""
+    """Licences of other people's weights in it: what they are, whose, and which licence."""
     format: int = FORMAT
     made_by: str = "handwave"
 
@@ -169,8 +170,8 @@ def pack_golden(images: list[Image]) -> str:
 def unpack_golden(card: Card, text: str, where: str, *, sealed: bool = False) -> list[Image]:
     """Return the golden frames, each uint8 `[height, width, 3]`, after checking their digests.
 
-    Of a `sealed` file nothing can have changed; there the digests' library stays unloaded, which
-    is OpenSSL and a twentieth of the whole memory.
+    A `sealed` file cannot have changed, so its digests are not checked: that would load OpenSSL,
+    a twentieth of the whole memory.
 
     Raises:
         ModelError: the frames are damaged or not those that the card names.
@@ -217,7 +218,7 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 
 def _check(card: Card, where: str) -> None:
-    """Refuse what no trainer writes: the Pi would only find out frame by frame."""
+    """Refuse what no trainer writes: the Pi would only notice it frame by frame."""
     limits = card.thresholds
     sizes = [golden.size for golden in card.golden]
     broken = (

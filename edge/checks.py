@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from edge.platform import Machine
 
 BORN = 1_793_491_200
-"""Seconds from 1970 to November 2026, when this was written: no clock that is right says less."""
+"""Seconds from 1970 to November 2026, when this was written: a correct clock cannot show an earlier
+time."""
 MEGA = 1_000_000
 SENSORS = r"(?:imx|ov|arducam|vc_mipi|tc358743|adv7282)[\w-]*"
 """How the names of cameras' overlays begin."""
@@ -59,7 +60,7 @@ Check: TypeAlias = "Callable[[Subject], Finding | None]"
 
 
 def ok(name: str, text: str) -> Finding:
-    """Return that something is as it should be."""
+    """Return a finding that nothing is wrong."""
     return Finding(name, "ok", text)
 
 
@@ -75,7 +76,7 @@ def check_machine(subject: Subject) -> Finding:
 
 
 def check_bits(subject: Subject) -> Finding:
-    """64 bits are all that onnxruntime comes for."""
+    """Onnxruntime has 64-bit wheels only."""
     machine = subject.machine
     if machine.bits == 64:
         return ok("system", f"64 bits ({machine.architecture})")
@@ -103,7 +104,7 @@ def check_packages(subject: Subject) -> Finding:
 
 
 def check_numpy(subject: Subject) -> Finding | None:
-    """What apt compiled, picamera2's modules too, needs the NumPy that it was built with."""
+    """Apt's compiled modules, picamera2's too, need the NumPy major they were built with."""
     machine = subject.machine
     ours = machine.installed("numpy")
     folders = machine.find("usr/lib/python3/dist-packages/numpy-*-info")
@@ -177,7 +178,7 @@ def check_clock(subject: Subject) -> Finding:
 
 
 def throttled(machine: Machine) -> int | None:
-    """Return the bits of what the firmware has slowed down, and why; None where nobody knows.
+    """Return the firmware's throttling bits; None where it reports none.
 
     Source: Raspberry Pi's documentation of `vcgencmd get_throttled`: 0 under-voltage, 1 frequency
     capped, 2 throttled, 3 soft temperature limit; the same plus 16: since it was started.
@@ -399,7 +400,7 @@ def check_service(subject: Subject) -> Finding | None:
 
 
 def check_files(subject: Subject) -> Finding | None:
-    """Whether what only the device has can be read: `edge check` on a laptop cannot know."""
+    """Whether files that only the device has can be read; `edge check` on a laptop cannot tell."""
     config = subject.config
     if config is None:
         return None
@@ -442,7 +443,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def run_checks(subject: Subject, checks: tuple[Check, ...] = CHECKS) -> list[Finding]:
-    """Return what all checks find; one that fails itself is a warning, and the others go on."""
+    """Return the findings of all checks; a check that raises becomes a warning."""
     findings = []
     for check in checks:
         try:

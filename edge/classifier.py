@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 MAX_MODEL_BYTES = 200_000_000
 MEMORY, MEMORY_A_BYTE = 500_000_000, 4
-"""Bytes that a model may need to be opened and tried, and that many more for each byte of it."""
+"""Bytes that opening and trying a model may take, plus this many per byte of the file."""
 TRIAL_SECONDS = 20.0
-"""How long all golden frames may take: half a second each is usual on the slowest Pi. A device that
-reloads sees no frame for so long, and after 30 s systemd's watchdog bites."""
+"""How long all golden frames may take: half a second each is usual on the slowest Pi. A
+reloading device handles no frames, and systemd's watchdog kills it after 30 s."""
 AT_ONCE = 2
 """Golden frames that are tried at a time: each needs memory of its own."""
 PAUSE = 1.0
@@ -117,10 +117,10 @@ class Classifier:
             self._check_golden(metadata.get(GOLDEN_KEY, ""), sealed=sealed)
 
     def predict(self, frame: Frame) -> Prediction:
-        """Classify one frame, knowing where the last one left off; raises as `run` does.
+        """Classify one frame, continuing from the last one; raises as `run` does.
 
-        What a model wants to know of the last frame, its state, is given back to it. A frame that
-        is no later than the last, or more than a second later, begins a new stream.
+        The model's state after the last frame is an input for this one. A frame that is no later
+        than the last, or more than a second later, begins a new stream.
         """
         state = self._state if 0 < frame.time - self._time <= PAUSE else None
         probabilities, novelty, self._state = self._run(frame.image, state)
@@ -155,11 +155,11 @@ class Classifier:
 
     @contextmanager
     def _time_limit(self, seconds: float) -> Iterator[None]:
-        """End what the session runs in the block after so many seconds: a loop may have no end."""
+        """Stop the session's runs in the block after `seconds`: a model's loop may never end."""
         from onnxruntime import RunOptions
 
         options = self._options = RunOptions()
-        # What several runs at once take is given back: later, there is one at a time.
+        # Return the memory of the parallel golden runs; afterwards frames run one at a time.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
         late = False
@@ -191,7 +191,7 @@ class Classifier:
             raise ModelError(f"{self.path}: damaged (no UTF-8); send or train it again") from None
 
     def _check_signature(self) -> None:
-        # An input that may be left out, such as the state, is none of `get_inputs`.
+        # `get_inputs` leaves out optional inputs, such as the state.
         takes = [*self._session.get_inputs(), *self._session.get_overridable_initializers()]
         gives = self._session.get_outputs()
         inputs, outputs = (
@@ -239,15 +239,15 @@ def open_session(model: bytes, where: str, *, threads: int = 1) -> InferenceSess
     Raises:
         ModelError: onnxruntime cannot load it.
     """
-    # From 1.29 on onnxruntime reports to its makers unless told not to, before it is loaded.
+    # Since 1.29 onnxruntime sends telemetry unless told not to before it is loaded.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # slow to load: only when a model is
 
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(4)  # of what no session's own logger says
+    onnxruntime.set_default_logger_severity(4)  # for messages outside any session
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it would log, we say in one line
-    # A model is one file: weights that it wants from other files are looked for where none can be.
+    options.log_severity_level = 4  # we report errors ourselves, in one line
+    # A model is one file: external weights are looked for where no file can be.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", os.devnull
     )
@@ -267,7 +267,7 @@ def open_session(model: bytes, where: str, *, threads: int = 1) -> InferenceSess
 
 
 def _give_back(session: InferenceSession) -> None:
-    """Give back memory that only the opening needed: with `backbone`, a seventh of it all."""
+    """Free memory that only opening needed: with `backbone`, a seventh of the total."""
     session._model_bytes = None  # noqa: SLF001  (it keeps the whole file otherwise)
     with suppress(Exception):  # only glibc has it
         ctypes.CDLL(None).malloc_trim(0)

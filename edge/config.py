@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
-"""What a source may be that is no path."""
+"""Kinds of source other than paths."""
 FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
-"""All that a source may be, for messages."""
+"""All forms of a source, for messages."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Strange = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
@@ -43,7 +43,7 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hold: Seconds = 0.2
     cooldown: Seconds = 0.5
     novelty: Strange | None = None
-    """Above it a frame counts for nothing. In another room or light the card's may be too low."""
+    """Novelty above which frames are ignored; elsewhere the card's may be too low."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,7 +63,7 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """`auto`, or seconds; None: as the model's pictures had it."""
 
     def light(self, taken: Camera | None) -> tuple[str | tuple[float, float], str | float]:
-        """Return white balance and exposure: what is set here, else as the pictures were taken."""
+        """Return white balance and exposure: those set here, else those of the model's pictures."""
         balance, exposure = self.white_balance, self.exposure
         if taken is not None:
             balance, exposure = balance or taken.white_balance, exposure or taken.exposure
@@ -72,9 +72,9 @@ class CameraSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def taken(
         self, size: tuple[int, int], asked: Camera | None, lacks: Mapping[str, object]
     ) -> Camera:
-        """Return how pictures are taken: as `asked` and as set here, but for what a camera lacks.
+        """Return the settings in force: `asked`, overridden by these, without what it cannot do.
 
-        What it lacks is said in one line.
+        What the camera cannot do is logged in one line.
 
         Args:
             size: `(width, height)`, pixels.
@@ -98,7 +98,7 @@ class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the device keeps in memory, and nowhere else: `[keep]`; docs/watching.md."""
 
     unsure: Annotated[int, msgspec.Meta(ge=0, le=200)] = 0
-    """How many pictures that it was unsure about, for `deploy pull`; 0 keeps none."""
+    """Most pictures kept that it was unsure about, for `deploy pull`; 0 keeps none."""
 
 
 class _Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,7 +190,7 @@ def read_config(path: str | Path) -> Config:
 def read_outputs_anyway(path: Path) -> list[tuple[str, str, Kind]]:
     """Return the outputs of an `edge.toml` that is broken elsewhere: whatever is right by itself.
 
-    For switching off what it names; to start with half a file would be a guess.
+    Only for switching off the pins it names; a device must not start with half a file.
     """
     found = []
     with suppress(ConfigError):
@@ -287,7 +287,7 @@ def _in_one_spelling(path: Path, when: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found_from(path: Path, source: str | None) -> str | None:
-    """Return a source as seen from `edge.toml`'s folder, as the model is, if it is a path there."""
+    """Return a source, made relative to `edge.toml`'s folder if it is a path there."""
     if source is None:
         return None
     if not source:

@@ -47,14 +47,14 @@ class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
-    group_class = type  # groups in it are such groups, too
+    group_class = type  # subgroups use this class too
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **kwargs)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command, also where nobody can be told anything: `>&-`, or a full disk."""
+        """Run the command, even if its output cannot be written: `>&-`, or a full disk."""
         _open_closed()
         try:
             return super().main(*args, **kwargs)
@@ -81,7 +81,7 @@ def complain(problem: Exception) -> None:
 
 
 def _open_closed() -> None:
-    """Give a stream that was closed by who started us to nobody: Python has None there."""
+    """Open /dev/null for standard streams that our caller closed; Python has None there."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_RDWR)  # for as long as we live
@@ -89,7 +89,7 @@ def _open_closed() -> None:
 
 
 def _throw_away() -> None:
-    """Let what stdout cannot take go nowhere, else Python tries again at the end, and says so."""
+    """Send unwritable output to /dev/null, else Python tries again at exit, and complains."""
     try:
         sys.stdout.flush()
     except OSError:

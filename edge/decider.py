@@ -33,7 +33,7 @@ class Decision(msgspec.Struct, frozen=True):
     time: float
     """The time of the frame that this decision follows; seconds."""
     changed: bool
-    """Whether the label is another than at the frame before, or the same begun anew after a gap."""
+    """Whether the label differs from the previous frame's, or began again after a gap."""
 
 
 class Decider:
@@ -83,7 +83,7 @@ class Decider:
         self._ended: dict[str, float] = {}  # when each label was last let go
 
     def nothing(self, time: float) -> Decision:
-        """Let go of whatever is decided: at `time` there is nothing to see, or to be decided."""
+        """End the current decision: at `time` nothing can be seen, or deciding is paused."""
         changed = self._label is not None
         if time < self._now:
             self.reset()
@@ -120,7 +120,7 @@ class Decider:
         return Decision(self._label, float(mean[shown]), self._since, now, changed=changed)
 
     def _let_go(self, time: float) -> None:
-        """End what is decided, and forget what led to it; only cooldowns go on."""
+        """End the decision and forget what led to it; only cooldowns continue."""
         if self._label is not None:
             self._ended[self._label] = time
         self._recent.clear()

@@ -37,7 +37,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 BLIND = 1.0
-"""Seconds for which outputs may stay as they are while a reload looks at no frame."""
+"""Longest time that outputs stay on during a reload, seconds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class Project:
         """Return the project of an `edge.toml` and its model.
 
         Raises:
-            ConfigError: it names a label that the model has not, or thresholds that contradict it.
+            ConfigError: it names a label that the model lacks, or thresholds that contradict it.
         """
         config.check_labels(classifier.card.labels)
         with named(f"{config.path}: "):
@@ -71,13 +71,13 @@ class _Running:
     source: Source
 
     def let_go(self, time: float) -> None:
-        """Switch all off: at `time`, and for a while from then on, nobody looks at frames."""
+        """Switch all off: from `time` on, no frames are handled for a while."""
         self.outputs.apply(self.project.decider.nothing(time))
 
 
 @contextmanager
 def _after(seconds: float, call: Callable[..., object], *given: object) -> Iterator[None]:
-    """Call it, in a thread, if the block takes longer; the call has ended when the block has."""
+    """Run `call` in a thread if the block exceeds `seconds`; leaving the block waits for it."""
     timer = threading.Timer(seconds, call, given)
     timer.start()
     try:
@@ -94,8 +94,8 @@ class Device:
         load: reads `edge.toml` and the model; called at the start and at each reload.
         open_source: opens the project's camera.
         pins: the header's, or gpiozero's mock ones.
-        forever: as a service needs it: a camera that is missing or fails is waited for, and a
-            hang-up reloads. Else the first is an error and the second ends.
+        forever: whether to wait for a camera that is missing or fails, and to reload on a hang-up,
+        as a service does. Otherwise the former is an error and the latter ends it.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Device:
             HandwaveError: it could not start; or, unless `forever`, the camera failed.
         """
         with on_hangup(self._reload.set if self._forever else None):
-            self.status.write()  # else the last word of a process that died would seem alive
+            self.status.write()  # otherwise a dead process's last status would look current
             project = self._load()
             running = self._start(project)
             while (following := self._watch(running, show, frames)) is not None:
@@ -136,7 +136,7 @@ class Device:
                     running = self._start(project)
 
     def _start(self, project: Project) -> _Running:
-        """Take a project's hardware; what was taken is given back if some cannot be."""
+        """Take a project's hardware: all of it, or none if some cannot be had."""
         wiring = Wiring(project.config, self._pins, project.classifier.labels)
         try:
             if project.config.button is not None:
@@ -151,7 +151,7 @@ class Device:
             raise
 
     def _keep(self, most: int) -> None:
-        """Keep so many pictures from now on; the same number goes on with those that there are."""
+        """Keep up to `most` pictures; an unchanged number keeps those already held."""
         if not most:
             self.unsure = None
         elif self.unsure is None or self.unsure.most != most:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 NOT_PLAIN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-"""Unicode's categories of what is no text to show: control, format, none, private, half, breaks."""
+"""Unicode's unprintable categories: control, format, unassigned, private, surrogate, breaks."""
 
 
 class HandwaveError(Exception):
@@ -27,7 +27,7 @@ class HandwaveError(Exception):
         self.picture = picture
 
     def __str__(self) -> str:
-        """Return the message as one line, in logs as well: names in it are other people's."""
+        """Return the message as one line, safe to print and log: others choose the names in it."""
         line = " ".join(part.strip() for part in super().__str__().splitlines())
         return printable(line)
 
@@ -66,7 +66,7 @@ def printable(text: str, instead: str = "?") -> str:
 
     Args:
         text: anybody's words.
-        instead: what stands in place of control characters, odd bytes and turned writing.
+        instead: replaces control characters, undecodable bytes and bidirectional marks.
     """
     return "".join(c if _is_plain(c) else instead for c in text)
 

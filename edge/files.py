@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Return whether there is such a folder; also of what could not be the name of one."""
+    """Return whether there is such a folder; False for names that no file system accepts."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):  # too long, below a folder that is not ours, a null byte
@@ -18,7 +18,7 @@ def is_folder(path: str | Path) -> bool:
 
 
 def is_file(path: str | Path) -> bool:
-    """Return whether there is such a file; also of what could not be the name of one."""
+    """Return whether there is such a file; False for names that no file system accepts."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
@@ -33,7 +33,7 @@ def read_bounded(
     Args:
         path: the file.
         most: bytes; a larger file is refused without reading it all.
-        what: it should be, such as "model".
+        what: what the file should be, such as "model".
         missing: what to say where there is none, and what to do.
         error: what to raise.
 

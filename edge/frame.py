@@ -19,7 +19,7 @@ Image: TypeAlias = NDArray[np.uint8]
 
 
 SIZE = (640, 480)
-"""`(width, height)` that is asked of a camera where nobody says, pixels."""
+"""Default `(width, height)` to ask a camera for, pixels."""
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False):

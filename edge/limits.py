@@ -17,7 +17,7 @@ _lock = threading.Lock()  # the limit is the whole process's
 
 @contextmanager
 def more_memory(most: int) -> Iterator[None]:
-    """Let this process grow by `most` bytes while in the block; what wants more fails.
+    """Let this process grow by `most` bytes in the block; larger allocations fail.
 
     In the block an allocation beyond that raises MemoryError, or what a library makes of it, where
     otherwise the system would end some process. Elsewhere than on Linux nothing is limited.

@@ -24,7 +24,7 @@ LOST = 255
 
 
 GRUMBLE = "sudo: unable to resolve host"
-"""What sudo says of a host that does not know its own name, and does as it is told."""
+"""sudo's harmless warning when a host cannot resolve its own name."""
 
 
 def lines_of(output: bytes) -> list[str]:
@@ -45,7 +45,7 @@ def is_unknown(stderr: bytes) -> bool:
 def explain(host: str, stderr: bytes) -> str:
     """Turn what ssh says when it gives up into one line with the next step."""
     said = [line for line in lines_of(stderr) if not line.startswith(GRUMBLE)]
-    # Of what ends in the middle ssh says nothing.
+    # ssh prints nothing when an open connection breaks.
     why = (said or ["it was lost, or what ran there was killed"])[-1]
     if b"IDENTIFICATION HAS CHANGED" in stderr:
         return (

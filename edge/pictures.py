@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"})
 POINTS = ".points"
-"""Of a recording that kept no pictures, only a hand's points: see `trainer.features.points`."""
+"""Suffix of recordings of a hand's points, without pictures: see `trainer.features.points`."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG's opens MPO too
 OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
-"""What systems put beside people's files."""
+"""Files and folders that systems put beside people's files."""
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
 MAX_SIDE = 640  # pixels; what a photograph is shrunk to
 MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
@@ -79,7 +79,7 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     import PIL.Image  # a standing device with a camera never reads files
 
     _hush_pillow()
-    if not ends(path):
+    if not is_bounded(path):
         raise PictureError(f"{path}: a pipe, a device or gigabytes; no picture")
     try:
         with PIL.Image.open(path, formats=FORMATS) as file:
@@ -120,7 +120,7 @@ def taken_at(path: Path) -> float | None:
 
     _hush_pillow()
     try:
-        if not ends(path):
+        if not is_bounded(path):
             return None
         with PIL.Image.open(path, formats=FORMATS) as file:
             text = file.getexif().get_ifd(EXIF_IFD).get(DATE_TIME_ORIGINAL)
@@ -129,8 +129,8 @@ def taken_at(path: Path) -> float | None:
         return None
 
 
-def ends(path: Path) -> bool:
-    """Return whether reading it would end soon; also of what is not there, which is said later."""
+def is_bounded(path: Path) -> bool:
+    """Return False for pipes, devices and huge files; True if missing (opening it reports that)."""
     try:
         found = path.stat()
     except (OSError, ValueError):  # ValueError: a null byte in the name
@@ -184,7 +184,7 @@ def _shrunk(picture: PIL.Image.Image, max_side: int) -> PIL.Image.Image:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, through links too, but not hidden ones."""
+    """Yield the files below a folder, following links, skipping hidden ones."""
     seen: set[str] = set()  # real places, so that links in a circle end
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
         here = Path(place)

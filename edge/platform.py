@@ -1,4 +1,4 @@
-"""What kind of machine this is, and what can be seen of it."""
+"""What kind of machine this is, and what can be read about it."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Machine:
         return sorted(self.root.glob(pattern))
 
     def show(self, path: Path) -> str:
-        """Return a path as its user knows it."""
+        """Return a path as users write it."""
         return f"/{path.relative_to(self.root)}"
 
     @property

@@ -32,9 +32,9 @@ class _Stop(BaseException):
 def until_stopped() -> Iterator[None]:
     """Leave the block, running its clean-up, when a signal asks for the end.
 
-    The signal interrupts whatever waits (a camera, a sleep). Further ones do nothing, so that they
-    cannot cut the clean-up short; should somebody's `except:` swallow the first one,
-    `stop_if_asked` says it again. Outside the main thread signals are not ours, and left.
+    The signal interrupts any wait (a camera, a sleep). Further ones do nothing, so that they cannot
+    cut the clean-up short; if somebody's `except:` swallows the first one, `stop_if_asked` repeats
+    it. Outside the main thread signals are left alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -61,7 +61,7 @@ def until_stopped() -> Iterator[None]:
 
 @contextmanager
 def on_hangup(call: Callable[[], object] | None) -> Iterator[None]:
-    """Within the block, have SIGHUP call this instead of what it does; None leaves it alone."""
+    """Within the block, SIGHUP calls `call`; None leaves the signal alone."""
     if call is None:
         yield
         return
@@ -98,7 +98,7 @@ class Herald:
     """Tell systemd how the device is, and the log when that changes."""
 
     def __init__(self) -> None:
-        self._beat = -HEARTBEAT  # when systemd last had a sign of life
+        self._beat = -HEARTBEAT  # time of the last sign of life to systemd
         self._said: str | None = None
         self._in_trouble = False
 
@@ -109,14 +109,14 @@ class Herald:
             self._beat = now
 
     def watching(self, label: str | None) -> None:
-        """All is well, and this is decided."""
+        """Report that all is well, and the decided label."""
         if self._in_trouble:
             log.warning("all is well again")
         self._in_trouble = False
         self._say(f"watching: {label or 'undecided'}")
 
     def trouble(self, what: str) -> None:
-        """Nothing can be decided, for this reason."""
+        """Report why nothing can be decided."""
         if what != self._said:
             log.warning("%s; every output is off", what)
         self._in_trouble = True
@@ -125,4 +125,5 @@ class Herald:
     def _say(self, text: str) -> None:
         if text != self._said:
             self._said = text
-            notify(f"STATUS={printable(text)}")  # a label with a line in it must not say more
+            # A newline in a label must not inject another assignment.
+            notify(f"STATUS={printable(text)}")

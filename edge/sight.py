@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge.frame import Frame
 
 STRIDE = 8
-"""Every so many-th row and column is looked at: enough for light, and cheap."""
+"""Only every eighth row and column is examined: enough to judge light, and cheap."""
 COVERED, DARK = 16, 48
 """Brightness, of 255, that one in a hundred pixels passes even in a dim picture."""
 WHITE, DAZZLED = 250, 0.95
@@ -53,7 +53,7 @@ class Sight:
             now = "the camera sends the same picture again and again"
         if now != self._candidate:
             self._candidate, self._since = now, frame.time
-        # A frozen picture has been waited for already.
+        # `_is_still` has already waited `FROZEN` seconds.
         if still or not 0 <= frame.time - self._since < PATIENCE:
             self._trouble = self._candidate
         return self._trouble
@@ -72,7 +72,7 @@ _KINDS = bytes(0 if level <= DARK else 1 if level < WHITE else 2 for level in ra
 
 
 def _is_plainly_fine(green: bytes) -> bool:
-    """Return True where a look at the green alone says that nothing can be wrong.
+    """Return True where the green channel alone shows that nothing can be wrong.
 
     Where green is bright the pixel is, and where it is not white the pixel is not. Bytes count
     faster than arrays do, above all after a large model has emptied the processor's caches.

@@ -20,7 +20,7 @@ def hurry() -> None:
     """Have everything that is loaded from now on load sooner; `settle` says when that is over."""
     # NumPy's threads for matrices: we multiply none, and they are a third of what it starts with.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.disable()  # modules stay: looking for what to throw away is a twentieth of the start
+    gc.disable()  # modules stay: collecting garbage takes a twentieth of the start
     with suppress(Exception):  # only glibc has it
         # One heap for all threads: else each keeps what a model needed that was tried in it.
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
@@ -41,12 +41,12 @@ def preload(*loads: Callable[[], object]) -> None:
             with suppress(Exception):  # whatever it is
                 load()
 
-    # No daemon: Python ends once it is loaded, rather than in the middle of somebody's C.
+    # Not a daemon: the interpreter must not exit while C code is importing.
     threading.Thread(target=load_all).start()
 
 
 def settle() -> None:
-    """Throw away what is no longer used from now on; what was loaded until now is not looked at."""
+    """Re-enable garbage collection, exempting everything loaded so far."""
     if not gc.isenabled():  # a reload has nothing to settle
         gc.freeze()
         gc.enable()

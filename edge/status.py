@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 WATCHING = "watching"
 """The state in which all is well."""
 LAST = 1000
-"""How many frames the percentiles are of: a minute, at 15 a second."""
+"""Frames that the percentiles cover: a minute, at 15 a second."""
 RECENT = 5.0
 """Seconds over which frames a second are counted."""
 STALE = 30.0
 """Seconds after which a service has fallen silent, as for systemd's watchdog: it writes each second
 while frames come, and each time it looks for a camera that is not there."""
 SECOND = 1.0
-"""The file is written, and /sys read, at most so often."""
+"""Seconds between two writes of the file, and two reads of /sys, at least."""
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 """Seconds up to which each bucket of a `Times` counts; one more takes the rest."""
 HOT = 80.0
@@ -39,7 +39,7 @@ HOT = 80.0
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """What most of the last thousand frames took, milliseconds."""
+    """Percentiles of the last thousand frames' times, milliseconds."""
 
     p50: float
     """Half of them took at most this."""
@@ -113,7 +113,7 @@ class Times:
 
 
 class Status:
-    """What is gathered. Takes the same memory after a year; a frame costs a few microseconds.
+    """The device's figures. Memory stays constant for years; a frame costs a few microseconds.
 
     Another thread may ask for a report at any time.
 
@@ -174,7 +174,7 @@ class Status:
         self.say(step.trouble or WATCHING)
 
     def say(self, state: str) -> None:
-        """Say in words what the device does, such as `camera absent: ...`."""
+        """Set the state in words, such as `camera absent: ...`."""
         if state != self._state:
             self._state, self._state_since = state, self._clock()
             if state != WATCHING:
@@ -237,7 +237,7 @@ class Status:
 
 
 class _Machine:
-    """What the machine says of itself. Each is None where it does not."""
+    """The machine's own figures; each is None where unknown."""
 
     def __init__(self, root: Path) -> None:
         self.temperature: float | None = None
@@ -292,7 +292,7 @@ def find_release() -> str | None:
 
 
 def _at(ordered: Sequence[float], share: float) -> float:
-    """Return what a share of sorted values is at most, in thousandths."""
+    """Return the `share` quantile of sorted seconds, in milliseconds."""
     return round(1000 * ordered[math.ceil(share * len(ordered)) - 1], 3)
 
 
@@ -301,7 +301,7 @@ def _since(then: float, now: float) -> float:
 
 
 def _rate(arrivals: Sequence[float], now: float) -> float:
-    """Return frames a second, up to now: a camera that stopped is slowing down."""
+    """Return frames a second up to `now`, so that the rate of a stopped camera falls."""
     if len(arrivals) < 2 or now <= arrivals[0]:
         return 0.0
     return round((len(arrivals) - 1) / (now - arrivals[0]), 2)

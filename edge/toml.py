@@ -40,7 +40,7 @@ SLIPS = (
         'text wants plain quotes: "model.onnx"; so does a label with more than a-z, 0-9, - and _',
     ),
 )
-"""What a line that is no TOML looks like, and what it may want: the first that fits is told."""
+"""Patterns of lines that are no TOML, and the advice for each; the first match is used."""
 
 
 def load(
@@ -77,7 +77,7 @@ def convert(
         where: how an error begins.
         error: what to raise.
         inner: a field that the file does not name, as in `led = 17`; errors do not either.
-        unknown: returns the hint about a key that is none, from it and where in the table it is.
+        unknown: called with an unknown key and its place; returns the hint.
 
     Raises:
         HandwaveError: of the kind `error`: the table is something else.

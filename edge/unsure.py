@@ -33,7 +33,7 @@ LASTS = 0.4
 APART = 5.0
 """Seconds between two pictures at least."""
 AGAIN = 1.0
-"""Seconds until another is looked at, where one was like those that are kept."""
+"""Seconds before the next picture is examined, after one like those that are kept."""
 DIFFERENT = 14.0
 """Brightness, of 255, by which some part of a picture must differ from all that are kept: a chair
 that looks like a fist all day is one picture."""
@@ -131,7 +131,7 @@ class Unsure:
             return Lot(self._ring, [_told(one, self._now) for one in self._kept], self.taken)
 
     def forget(self, ring: str, until: int) -> int:
-        """Forget what somebody has by now; return how many pictures that were.
+        """Forget the pictures that somebody has fetched; return how many.
 
         Args:
             ring: of the lot that they have; that of another process changes nothing.
@@ -165,7 +165,7 @@ class Unsure:
             self.problem = "pictures need Pillow there: sudo apt install python3-pil"
             log.warning("[keep] keeps nothing: %s", self.problem)
             return
-        # Its pixels are in the JPEG; a view of none of them would keep them all.
+        # The pixels are in the JPEG; an empty view would keep the whole array alive.
         bare = msgspec.structs.replace(step.frame, image=np.empty((0, 0, 3), np.uint8))
         one = _One(number, msgspec.structs.replace(step, frame=bare), why, parts, jpeg)
         with self._lock:
@@ -222,7 +222,7 @@ def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 
 
 def _crowded(times: list[float]) -> int:
-    """Return which of some times the others would miss least: neither the first nor the last."""
+    """Return the index of the time in the densest part; never the first or the last."""
     if len(times) < 3:
         return 0
     gaps = [after - before for before, after in zip(times, times[2:], strict=False)]

@@ -1,4 +1,4 @@
-"""Copies of a picture: as the same fixed camera might have taken it, and as nothing at all."""
+"""Augmented copies of a picture, and scrambled ones that show no gesture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edge.frame import Image
 
 VERSION = "3"
-"""Changes with anything below, so that kept features of older copies are not taken for these."""
+"""Changes whenever the code below does, so that features cached from older copies are not used."""
 ROTATION = 20.0
 """Degrees, either way."""
 SCALE = 0.25
@@ -51,11 +51,11 @@ def augment(image: Image, rng: np.random.Generator) -> Image:
 
 
 def scramble(image: Image, rng: np.random.Generator) -> Image:
-    """Return a picture of nothing that was taught, in the same room and the same light.
+    """Return a picture that shows nothing taught, in the same room and light.
 
-    Either its tiles have changed places, so that no gesture is left of what shows one; or it is one
-    of its corners, enlarged, where most often only the room is. A network that has to tell these
-    from the gestures learns what an unknown thing is like: outlier exposure, Hendrycks et al.,
+    Either its tiles are shuffled, which leaves no gesture; or one of its corners is enlarged, which
+    mostly shows only the room. A network that has to tell these from the gestures learns what
+    unknown things look like: outlier exposure, Hendrycks et al.,
     "Deep Anomaly Detection with Outlier Exposure", ICLR 2019; tiles in disorder, Noroozi and
     Favaro, "Unsupervised Learning by Solving Jigsaw Puzzles", ECCV 2016.
 
@@ -116,7 +116,7 @@ def _shuffle_tiles(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _enlarge_corner(image: Image, rng: np.random.Generator) -> Image:
-    """Return a quarter to a half of a picture's sides, from one of its corners, as large as it."""
+    """Return one corner, a quarter to a half of the picture's sides, enlarged to its size."""
     height, width = image.shape[:2]
     share = rng.uniform(0.25, 0.45)
     tall, wide = max(1, round(height * share)), max(1, round(width * share))

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from trainer.network import Array
 
 WRONG = 0.05
-"""Share of the held-out pictures that may be wrong and yet surer than `enter`."""
+"""Share of the held-out pictures that may be wrong with a confidence above `enter`."""
 LEAST, MOST = 0.65, 0.7
-"""Of `enter`. With 0.5 gestures were seen a frame sooner, and hands at rest and things that are no
-hands triggered something tens of times an hour."""
+"""Bounds of `enter`. At 0.5, gestures were seen a frame sooner, but resting hands and other things
+triggered something tens of times an hour."""
 REACHED = 0.9
-"""Share of the taught pictures that must be sure enough."""
+"""Share of the taught pictures whose confidence must reach `enter`."""
 STRANGE = 0.99
 """Share of the taught pictures that must not be strange, with room to spare."""
 KEPT = 0.96
 """Share of the held-out pictures that must not be strange; docs/decisions/0025-noise.md."""
 USUAL_TEMPERATURE = 0.6
-"""Of a network that learned with noise, which leaves it less sure than it is right, where nothing
-could be held out to fit one on. Where something could, it was 0.35 to 0.62."""
+"""Temperature of a network that learned with noise, and so is underconfident, where no held-out
+pictures can fit one. Where they could, it was 0.35 to 0.62."""
 SHRINKAGE = 1 / 3
 """Of the hidden values' covariance towards a round one (Ledoit & Wolf 2004, "A well-conditioned
 estimator for large-dimensional covariance matrices"). With a twentieth, a tenth fewer of other
 people's gestures came through at the same share of unknown ones: docs/decisions/0025-noise.md."""
-NOTHING = 1000.0
+NOT_FOUND_NOVELTY = 1000.0
 """Added to the novelty where features that look for a hand, and for nothing else, find none."""
 
 
@@ -84,10 +84,10 @@ class Strangeness:
 
 
 def fit_temperature(logits: Array, targets: NDArray[np.int64]) -> float:
-    """Return the temperature at which the probabilities are as sure as they are right.
+    """Return the temperature that calibrates the probabilities.
 
-    The one with the least cross-entropy on held-out pictures, from 0.25 to 2: where a network fails
-    on all of them, any doubt would be too small, and would leave nothing to decide by.
+    It minimises the cross-entropy on held-out pictures, within 0.25 to 2: for a network that fails
+    on all of them it would grow without bound, and leave nothing to decide by.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
 
@@ -108,10 +108,11 @@ def pick_thresholds(
     *,
     background: int | None = None,
 ) -> Thresholds:
-    """Choose how sure is sure enough, and how strange is too strange.
+    """Choose the thresholds of confidence and novelty.
 
-    `novelty` is what 96 % of the held-out pictures stay below, or, where no session could be held
-    out, half again what 99 % of the taught ones do; pictures in which nothing was found aside.
+    96 % of the held-out pictures stay below `novelty`; where no session could be held out, it is
+    1.5 times what 99 % of the taught ones stay below. Pictures in which nothing was found do not
+    count.
 
     `enter` is where at most 5 % of all the held-out pictures are wrong, surer, and not strange:
     between 0.65 and 0.7 (docs/decisions/0020-deciding.md; the decider's window and hold do the
@@ -120,7 +121,7 @@ def pick_thresholds(
 
     Args:
         familiar: `[n, classes]`, the exported network's probabilities for the taught pictures.
-        novelty: `[n]`, what it finds strange about them.
+        novelty: `[n]`, their novelty.
         held_out: probabilities `[k, classes]` for pictures not trained on, the indices `[k]` of
             their labels, and how strange they were found, `[k]`; None where there are none.
         background: index of the label that never triggers anything, if there is one.
@@ -130,7 +131,7 @@ def pick_thresholds(
         strange = novelty_limit(held_out[2], KEPT)
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
-        # Just above the first that is one too many; a card has thousandths.
+        # Just above the first wrong answer beyond the allowed; a card has thousandths.
         too_many = wrong[allowed] if len(wrong) > allowed else 0.0
         enter = float(np.clip((np.floor(1000 * too_many) + 1) / 1000, LEAST, MOST))
     enter = min(enter, float(np.quantile(familiar.max(axis=1), 1 - REACHED)))
@@ -151,15 +152,15 @@ def pick_thresholds(
 
 
 def novelty_limit(novelty: Array, share: float = KEPT) -> float:
-    """Return what that share of pictures stays below, of those in which something was found."""
-    found = novelty[novelty < NOTHING]
+    """Return the `share` quantile of novelty, among pictures in which something was found."""
+    found = novelty[novelty < NOT_FOUND_NOVELTY]
     return float(np.quantile(found, share)) if len(found) else 1.0
 
 
 def _acting(
     held_out: tuple[Array, NDArray[np.int64], Array], strange: float, background: int | None
 ) -> tuple[Array, Array]:
-    """Return how sure those pictures are that would switch a wrong output on, and the right one."""
+    """Return the confidences of pictures that would trigger: wrong outputs, then right ones."""
     probabilities, targets, novelty = held_out
     said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     acts = novelty <= strange

@@ -15,9 +15,9 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.cache import digest
-from trainer.calibrate import NOTHING
+from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.dataset import content_of
-from trainer.evidence import by_luck
+from trainer.evidence import mcnemar_p
 from trainer.validate import cross_validate
 from trainer.words import count
 
@@ -34,22 +34,21 @@ if TYPE_CHECKING:
     from trainer.validate import HeldOut
 
 WORTH = 0.01
-"""Accuracy that dearer features must bring."""
+"""Accuracy that more expensive features must add."""
 USUAL = {"pixels": 0.31, "edges": 0.45, "backbone": 0.54}
-"""Accuracy in sessions held out of real pictures, docs/accuracy.md: what is expected of each kind
-before anything is measured. Of others the mean is expected."""
+"""Prior accuracy of each kind, from sessions held out of real pictures (docs/accuracy.md); other
+kinds get the mean."""
 FOUND = {"hand": 0.87, "face": 0.5}
-"""The same, of pictures in which one is found; where none is, what stands beside it counts."""
+"""The same on pictures in which one is found; on the others the kind beside it counts."""
 SHOWN = 0.5
-"""Share of a label's pictures in which a hand or a face must be found, to look for one at all."""
+"""Share of a label's pictures in which a hand or face must be found for its kind to be tried."""
 SAMPLE = 60
 """Pictures to look at for that."""
 BELIEF = 30
-"""Held-out pictures that must speak before what is measured weighs more than what is expected: with
-twenty, luck moves an accuracy by ten points, and the choice would be luck's."""
+"""Weight of the prior, in held-out pictures: with twenty, chance moves an accuracy by ten points,
+and would decide the choice."""
 LUCK = 0.01
-"""How rarely luck alone may tell two kinds so far apart, for what is measured to be believed at
-once."""
+"""p-value below which a measured difference overrides the prior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,8 @@ def choose(
 ) -> Choice:
     """Measure each kind by cross-validation; take the cheapest within one point of the best.
 
-    The accuracy that is told of the choice is not that of the winner, which luck has helped: each
-    fold is judged by the kind that the other folds alone would have chosen.
+    The reported accuracy is not the winner's, which selection biases upwards: each fold is judged
+    by the kind that the other folds alone would have chosen.
 
     Args:
         described: all pictures, by all kinds.
@@ -148,20 +147,20 @@ def choose(
 
 
 def _may_act(labels: Sequence[str], held: HeldOut) -> NDArray[np.bool_]:
-    """Return which held-out pictures could do what they should: switch something, or nothing.
+    """Return which held-out pictures could act as they should: trigger, or not.
 
-    What sees only hands takes all else for strange, which never switches anything.
+    Features that see only hands make everything else strange, which never triggers.
     """
     empty = np.array(labels, dtype=object)[held.targets] == BACKGROUND
-    acting: NDArray[np.bool_] = empty | (held.novelty < NOTHING)
+    acting: NDArray[np.bool_] = empty | (held.novelty < NOT_FOUND_NOVELTY)
     return acting
 
 
 def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
-    """Return the kinds without those that look for what is hardly ever there.
+    """Return the kinds without those that look for something rarely present.
 
-    A hand must be found in half of the pictures of at least one gesture, of which a few are looked
-    at; else, a face. Both would double the time that a training takes.
+    A hand must be found in half of a sample of at least one gesture's pictures; otherwise a face.
+    Trying both would double the training time.
     """
     finders = {part.name: part for kind in kinds for part in kind.parts if part.state}
     gestures = [label for label in dataset.labels if label != BACKGROUND]
@@ -197,15 +196,15 @@ class _Memory(msgspec.Struct):
     """A choice made before."""
 
     pictures: list[str]
-    """Digests of those that it was made by."""
+    """Digests of the pictures that it was based on."""
     table: list[Candidate]
     luck: int
-    """Held-out pictures that only luck had the winner tell right."""
+    """Selection bias, in pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recalled:
-    """The features that were taken before, and what is told of them."""
+    """The features chosen in an earlier training, and the report of that choice."""
 
     features: Features
     table: list[Candidate]
@@ -213,7 +212,7 @@ class Recalled:
     luck: int
 
     def told_of(self, choice: Choice) -> Choice:
-        """Return what was measured anew, told as it was when there was something to choose."""
+        """Return the new measurement with the earlier table, reason and bias correction."""
         held = choice.held_out
         if held is not None:
             right = int(held.right.sum()) - self.luck
@@ -222,10 +221,10 @@ class Recalled:
 
 
 def recall(dataset: Dataset, kinds: Sequence[Features], cache: FeatureCache) -> Recalled | None:
-    """Return what was chosen for nearly these pictures, or None.
+    """Return an earlier choice for nearly the same pictures, or None.
 
-    Nearly: at least nine in ten of those now were there, and at least nine in ten of those then
-    still are. So a picture more costs no new comparison, and a session more does.
+    Nearly: at least 90 % of today's pictures were there, and at least 90 % of those of then still
+    are. So one more picture costs no new comparison, but one more session does.
     """
     text = cache.noted(_topic(dataset, kinds))
     if text is None:
@@ -257,7 +256,7 @@ def remember(
 
 
 def _topic(dataset: Dataset, kinds: Sequence[Features]) -> bytes:
-    """Return the key of a choice: between which kinds, for which labels."""
+    """Return the cache key of a choice: its kinds and labels."""
     return digest(*(kind.digest for kind in kinds), *dataset.labels, str(dataset.root.resolve()))
 
 
@@ -269,7 +268,7 @@ def _digests(dataset: Dataset) -> list[str]:
 
 
 def _usual(parts: Sequence[Described], kinds: Sequence[Features]) -> NDArray[np.float64]:
-    """Return the accuracy to expect of each kind, `[kinds]`, with the pictures as it sees them."""
+    """Return each kind's prior accuracy, `[kinds]`, for these pictures."""
     middle, guess = sum(USUAL.values()) / len(USUAL), 1 / len(parts[0].dataset.labels)
     expected = []
     for part, kind in zip(parts, kinds, strict=True):
@@ -281,11 +280,11 @@ def _usual(parts: Sequence[Described], kinds: Sequence[Features]) -> NDArray[np.
 
 
 def _believed(right: NDArray[np.bool_], usual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each kind's accuracy, `[kinds]`: what was measured, drawn towards what is usual.
+    """Return each kind's accuracy, `[kinds]`: the measured one, shrunk towards the prior.
 
     Args:
         right: whether each held-out picture was told right, `[kinds, pictures]`.
-        usual: the accuracy to expect of each kind, `[kinds]`.
+        usual: each kind's prior accuracy, `[kinds]`.
     """
     total = right.sum(axis=1) + BELIEF * usual
     return np.asarray(total / (right.shape[1] + BELIEF), np.float64)
@@ -297,16 +296,16 @@ def _chosen(
     usual: NDArray[np.float64],
     costs: Sequence[float],
 ) -> int:
-    """Return which kind to take: that which is believed in, unless another is clearly better here.
+    """Return the kind to take: the best by prior and data, unless another is clearly better here.
 
-    Clearly, by McNemar's exact test on the pictures that only one of the two tells right; and in
-    two folds at the least, as pictures of one burst are near copies, and err together.
+    Clearly: by McNemar's exact test on the pictures that only one of the two gets right, and in at
+    least two folds, as pictures of one burst are near copies and err together.
     """
     believed = _cheapest_good(_believed(right, usual), costs)
     measured = _cheapest_good(right.mean(axis=1), costs)
     more = [right[measured, folds == one].sum() > right[believed, folds == one].sum()
             for one in np.unique(folds)]  # fmt: skip
-    clearly = by_luck(right[measured], right[believed]) < LUCK and sum(more) > 1
+    clearly = mcnemar_p(right[measured], right[believed]) < LUCK and sum(more) > 1
     return measured if clearly else believed
 
 
@@ -322,7 +321,7 @@ def _honest(
     costs: Sequence[float],
     usual: NDArray[np.float64],
 ) -> float:
-    """Return the accuracy of choosing, each fold's pictures by what the other folds would take."""
+    """Return the accuracy with each fold judged by the kind that the other folds would choose."""
     numbers = np.unique(folds)
     if len(right) == 1 or len(numbers) == 1:
         return float(right[_chosen(of_use, folds, usual, costs)].mean())

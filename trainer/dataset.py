@@ -13,9 +13,9 @@ from edge.card import BACKGROUND, NOTE
 from edge.pictures import (
     POINTS,
     SUFFIXES,
-    ends,
     find_files,
     find_pictures,
+    is_bounded,
     is_of_systems,
     natural_key,
 )
@@ -35,9 +35,9 @@ OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".c
 """Pictures, too, but not ones that are read here."""
 FILMS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"}
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
-"""What people call the folder of the scene without a gesture."""
+"""Usual names of the folder for the scene without a gesture."""
 PARTS = {"data", "test", "testing", "train", "training", "val", "valid", "validation"}
-"""What people call the folders into which they have divided a data set."""
+"""Usual names of the folders into which a data set is divided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,9 @@ def keeps_points(path: Path) -> bool:
 
 
 def content_of(path: Path) -> bytes:
-    """Return a picture file's bytes; none where it cannot be read, as reading the picture says."""
+    """Return a picture file's bytes; empty if unreadable (reading the picture reports that)."""
     try:
-        return path.read_bytes() if ends(path) else b""
+        return path.read_bytes() if is_bounded(path) else b""
     except OSError:
         return b""
 
@@ -110,10 +110,10 @@ def _size(path: Path) -> int:
 
 
 def without_copies(dataset: Dataset) -> Dataset:
-    """Return the dataset without the pictures that an earlier session of a label has already.
+    """Drop byte-identical copies of an earlier session's pictures, per label.
 
-    Byte for byte: a project that was imported twice, say. Of such a session held out, a network
-    would have learned all. Those that two labels have are told, as nobody knows which is right.
+    They come from importing a project twice, say; a held-out session of copies would be known
+    already. Pictures under two labels are noted, as nobody knows which is right.
     """
     copies, divided = [], []
     first: dict[tuple[str, bytes], Picture] = {}
@@ -135,9 +135,9 @@ def without_copies(dataset: Dataset) -> Dataset:
 
 
 def _alike(pictures: list[Picture]) -> Iterator[tuple[Picture, bytes]]:
-    """Yield a digest of each picture's content, of those that may be another's copy."""
+    """Yield the pictures that may be copies, with a digest of their content."""
     sizes = [_size(picture.path) for picture in pictures]
-    often = Counter(sizes)  # hardly any two photographs are as large: few need reading
+    often = Counter(sizes)  # photographs of equal size are rare: few need reading
     found = [
         (picture, hashlib.blake2b(content, digest_size=20).digest())
         for picture, size in zip(pictures, sizes, strict=True)
@@ -157,7 +157,7 @@ def read_dataset(root: Path, *, sessions: bool = True) -> Dataset:
 
     Args:
         root: the folder of all labels.
-        sessions: whether they matter; else what was assumed of them is not noted.
+        sessions: whether they matter; if not, assumptions about them are not noted.
 
     Raises:
         DataError: no such folder, no classes in it, a class without a picture, or a damaged note of
@@ -259,7 +259,7 @@ def _label(folder: Path) -> str:
 
 
 def _nearly_one_name(folders: list[Path]) -> Iterator[str]:
-    """Yield which classes are one but for capitals and blanks: most often a slip."""
+    """Yield classes whose names differ only in case and blanks: most often a slip."""
     seen: dict[str, Path] = {}
     for folder in folders:
         other = seen.setdefault(_label(folder).strip().casefold(), folder)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from edge.sources.taken import turn_to
+from edge.sources.taken import turn_between
 from edge.sources.turning import turn
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
@@ -42,12 +42,12 @@ class Described:
     rows: NDArray[np.float32]
     """float32 `[pictures, 1 + copies, features]`; the first of each picture is its own."""
     scraps: NDArray[np.float32]
-    """float32 `[pictures, scraps, features]`: of what is left of each picture when scrambled."""
+    """float32 `[pictures, scraps, features]`: of each picture's scrambled copies."""
     widths: dict[str, int]
-    """How many of the features, in order, each kind has that they are joined from."""
+    """The number of features of each joined kind, in order."""
     finders: tuple[str, ...]
-    """The kinds that look for something, a hand say: the last of their numbers is how sure they are
-    to have found it, and all are 0 where they have not."""
+    """The kinds that look for something, such as a hand: their last feature is the confidence, and
+    all are 0 where it was not found."""
     unreadable: list[str]
     """One line for each picture that was skipped."""
     size: tuple[int, int]
@@ -60,10 +60,10 @@ class Described:
         return np.array([index[picture.label] for picture in self.dataset.pictures])
 
     def only(self, features: Features) -> Described:
-        """Return the same as these features alone would have seen it, once joined.
+        """Return the same with these features alone, which are some of the kinds.
 
-        That is some of the kinds; and beside a hand that was found the others are zero, as in the
-        graph that `trainer.features.kinds.join` makes.
+        Where a hand was found the other kinds are zero, as in the graph that
+        `trainer.features.kinds.join` makes.
         """
         columns = self._columns()
         names = [part.name for part in features.parts]
@@ -83,18 +83,18 @@ class Described:
         return part
 
     def found(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return in which rows, `[..., features]`, what is looked for was found."""
+        """Return whether each row, `[..., features]`, has found what it looks for."""
         return np.asarray((rows[..., self.confidences] > 0).any(axis=-1))
 
     @property
     def confidences(self) -> NDArray[np.int64]:
-        """Which of the features say how sure it is that something was found."""
+        """The indices of the features that are finders' confidences."""
         columns = self._columns()
         return np.array([columns[name].stop - 1 for name in self.finders], np.int64)
 
     @property
     def blind(self) -> bool:
-        """Whether nothing at all is seen where nothing is found."""
+        """Whether all features are zero where nothing is found."""
         return set(self.finders) == set(self.widths)
 
     def _columns(self) -> dict[str, slice]:
@@ -137,7 +137,7 @@ def describe(
 
     def one(picture: Picture) -> _Read | str:
         try:
-            how = turn_to(dataset.taken, picture.taken)
+            how = turn_between(picture.taken, dataset.taken)
             return _describe(picture.path, features, copies, scraps, kept, mirror=mirror, how=how)
         except PictureError as problem:
             return str(problem)
@@ -162,7 +162,7 @@ def _describe(
         rng = np.random.default_rng(list(digest(content)))
         return _describe_points(path, features, rng, copies, scraps, mirror=mirror, how=how)
     about = f"{' mirror' * mirror}{how if any(how) else ''}"
-    # Of each kind what it looks at, and no more: with more pictures there may be fewer copies.
+    # Only what each kind computes: with more pictures there may be fewer copies.
     looks = [_looks(part, copies, scraps) for part in features.parts]
     keys = [
         digest(part.digest, content, f"{VERSION} {own - 1} {torn}{about}")
@@ -203,7 +203,7 @@ def _describe_points(
     mirror: bool,
     how: Turn,
 ) -> _Read:
-    """Return the same of a recording that kept no pictures; its scraps are nothing at all."""
+    """Return the same for a recording without pictures; its scraps are zero."""
     from trainer.features.points import describe_points, read_points, turned_points
 
     points = read_points(path)
@@ -216,25 +216,25 @@ def _describe_points(
 
 
 def _looks(part: Features, copies: int, scraps: int) -> tuple[int, int]:
-    """Return at how many of a picture and its copies a kind looks, and at how many scraps.
+    """Return how many of a picture and its copies a kind computes, and how many scraps.
 
-    What looks for something finds nothing in scraps; though a corner, enlarged, may show the hand
-    itself.
+    Finders compute no scraps: nothing should be found there, though an enlarged corner may show
+    the hand itself.
     """
     return 1 + min(copies, VIEWS.get(part.name, copies)), 0 if part.state else scraps
 
 
 def _repeated(rows: NDArray[np.float32], own: int, copies: int, scraps: int) -> NDArray[np.float32]:
-    """Return rows of a picture and its copies, `own` of them, over and over, and then its scraps.
+    """Repeat the `own` rows up to `1 + copies`, then append the scraps.
 
-    Scraps that were not looked at are zero.
+    Scraps that were not computed are zero.
     """
     torn = rows[own:] if len(rows) > own else np.zeros((scraps, rows.shape[1]), np.float32)
     return np.concatenate([rows[np.arange(1 + copies) % own], torn])
 
 
 def _gather(dataset: Dataset, read: list[_Read | str], own: int, features: Features) -> Described:
-    """Put what could be read side by side, and what could not into words."""
+    """Stack the rows of readable pictures; describe the unreadable ones."""
     unreadable = [line for line in read if isinstance(line, str)]
     good = [one for one in read if not isinstance(one, str)]
     skipped = [p for p, one in zip(dataset.pictures, read, strict=True) if isinstance(one, str)]

@@ -1,4 +1,4 @@
-"""How good a model is: accuracy, precision, recall, confusion, and what it makes of the unknown."""
+"""How good a model is: accuracy, precision, recall, confusion, and how it treats unknown labels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
 from edge.pictures import read_picture
-from edge.sources.taken import turn_to
+from edge.sources.taken import turn_between
 from edge.sources.turning import Turn, turn
-from trainer.calibrate import NOTHING
+from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.dataset import keeps_points
 from trainer.errors import DataError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """What a model said to labelled pictures."""
+    """A model's results on labelled pictures."""
 
     labels: list[str]
     """The model's, in its order."""
@@ -42,18 +42,18 @@ class Evaluation:
     strangers: Counter[str]
     """How many pictures there are of each label that the model was never taught."""
     unknown_accepted: int
-    """Of those, how many it would call a gesture: sure enough, and not strange."""
+    """How many of those it would accept as a gesture: confident, and not strange."""
     skipped: list[str]
     """One line for each picture that could not be read."""
     strange: int = 0
-    """Gestures that are right and sure enough, but held back as unlike anything taught."""
+    """Gestures that are right and confident, but held back by their novelty."""
     unsure: int = 0
     """Gestures that are right, but not sure enough to act."""
     limit: float = math.inf
     """The card's novelty, above which a picture is strange."""
     enough: float = math.inf
-    """That which would let nine in ten of the strange ones act, without those that show nothing of
-    what alone is looked for; infinite where there are none."""
+    """The limit at which 90 % of the strange gestures would act, without those in which nothing was
+    found; infinite where there are none."""
 
     @property
     def n(self) -> int:
@@ -73,8 +73,8 @@ class Evaluation:
     def per_class(self) -> dict[str, dict[str, float | int | None]]:
         """Return each label's precision, recall and number of pictures.
 
-        Precision is how often it is right when it says so, recall how often it says so when it
-        should; None where it was never said, or never shown.
+        Precision is the share right of its predictions, recall the share found of its pictures;
+        None where it was never predicted, or never shown.
         """
         right = np.diag(self.confusion)
         said, shown = self.confusion.sum(axis=0), self.confusion.sum(axis=1)
@@ -118,13 +118,13 @@ def evaluate(
     index = {label: number for number, label in enumerate(classifier.labels)}
     confusion = np.zeros((len(index), len(index)), np.int64)
     accepted = 0
-    right: Counter[str | None] = Counter()  # gestures, by what holds them back
+    right: Counter[str | None] = Counter()  # right gestures, by the reason why they would not act
     strange: list[float] = []
     strangers: Counter[str] = Counter()
     skipped: list[str] = []
     for number, picture in enumerate(dataset.pictures, start=1):
         try:
-            how = turn_to(classifier.card.camera, picture.taken)
+            how = turn_between(picture.taken, classifier.card.camera)
             prediction = predict(classifier, picture.path, how)
         except PictureError as problem:
             skipped.append(str(problem))
@@ -134,7 +134,7 @@ def evaluate(
             if prediction.label == picture.label != BACKGROUND:
                 why = held_back(classifier, prediction)
                 right[why] += 1
-                if why == "strange" and prediction.novelty < NOTHING:
+                if why == "strange" and prediction.novelty < NOT_FOUND_NOVELTY:
                     strange.append(prediction.novelty)
         else:
             strangers[picture.label] += 1
@@ -163,10 +163,10 @@ def predict(classifier: Classifier, path: Path, how: Turn = Turn()) -> Predictio
     Args:
         classifier: the model.
         path: of the picture.
-        how: to turn it first, as the model's camera would have taken it.
+        how: the turn to apply first, as if the model's camera had taken it.
 
     Raises:
-        PictureError: it cannot be read, or only points were kept of it.
+        PictureError: it cannot be read, or only its points were kept.
     """
     if keeps_points(path):
         raise PictureError(
@@ -186,7 +186,7 @@ def held_back(
 ) -> Literal["unsure", "strange"] | None:
     """Return why a prediction alone would not act, by the card's thresholds; None: it would.
 
-    What is both is unsure: a higher limit of novelty would not let it act.
+    If both apply it is `unsure`: a higher novelty limit would not let it act.
     """
     thresholds = classifier.card.thresholds
     if not prediction.confidence >= thresholds.enter:

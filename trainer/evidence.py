@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 WORTH = 0.02
-"""Accuracy that more sessions must have brought, to ask for more."""
+"""Gain in accuracy above which more sessions are worth asking for."""
 LUCK = 0.05
-"""How often luck alone may bring as much."""
+"""p-value below which a gain is not chance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,11 +35,11 @@ class CurvePoint:
     pictures: float
     """Pictures that were learned from, all labels together, on average."""
     right: NDArray[np.bool_]
-    """Whether each of the held-out pictures was: the same ones at every point."""
+    """Whether each held-out picture was right; the same pictures at every point."""
 
     @property
     def accuracy(self) -> float:
-        """The share that was."""
+        """The share that was right."""
         return float(self.right.mean())
 
 
@@ -52,7 +52,7 @@ class Evidence:
     targets: NDArray[np.int64]
     """`[n]`, indices of labels."""
     probabilities: Array
-    """`[n, classes]`, said while the picture's session was held out; NaN where it never was."""
+    """`[n, classes]`, computed while the picture's session was held out; NaN where it never was."""
     novelty: Array
     """`[n]`; NaN where it never was."""
     rows: NDArray[np.float32]
@@ -60,8 +60,8 @@ class Evidence:
     curve: list[CurvePoint] = field(default_factory=list)
     """From more and more sessions, up to all but the held-out ones."""
     whole: bool = True
-    """Whether the rows say what all of each picture shows; if only how a hand is held, pictures
-    alike in them show the same gesture, and are no copies."""
+    """Whether the rows describe whole pictures; if only a hand's pose, equal rows show the same
+    gesture, not copies."""
 
     @cached_property
     def labels(self) -> list[str]:
@@ -126,36 +126,32 @@ class Evidence:
 
 
 class Gain(NamedTuple):
-    """What the second half of the sessions was good for."""
+    """What the second half of the sessions added."""
 
     half: CurvePoint
     all: CurvePoint
     climbs: bool
+    """Gain above 2 points and p < 0.05."""
     is_flat: bool
-    """Neither, where there are too few pictures to tell."""
+    """Gain below 1 point or half the standard error, whichever is larger."""
 
 
-def by_luck(better: NDArray[np.bool_], worse: NDArray[np.bool_]) -> float:
-    """Return how often luck alone would have one network right so often where another is wrong.
+def mcnemar_p(better: NDArray[np.bool_], worse: NDArray[np.bool_]) -> float:
+    """Return the one-sided p-value of McNemar's exact test that one network is better than another.
 
-    McNemar's exact test, one-sided: of the pictures that only one of the two tells right, half
-    should be each one's (McNemar 1947, "Note on the sampling error of the difference between
-    correlated proportions or percentages").
+    By chance each wins half of the pictures that only one gets right (McNemar 1947, "Note on the
+    sampling error of the difference between correlated proportions or percentages").
 
     Args:
-        better: whether each picture was told right, `[n]`.
-        worse: the same, by the other.
+        better: whether the first network got each picture right, `[n]`.
+        worse: the same, for the other.
     """
     differ, won = int((better != worse).sum()), int((better & ~worse).sum())
     return sum(comb(differ, count) for count in range(won, differ + 1)) / (1 << differ)
 
 
 def gain(curve: list[CurvePoint]) -> Gain | None:
-    """Compare learning from everything with learning from about half of it; None if it cannot be.
-
-    It climbs where luck alone would have it so in one of twenty. Flat it is where no more than one
-    picture in a hundred was won, or half the standard error.
-    """
+    """Compare learning from everything with learning from about half; None if there is no half."""
     if len(curve) < 2:
         return None
     last = max(curve, key=lambda point: (point.sessions, point.pictures))
@@ -164,7 +160,7 @@ def gain(curve: list[CurvePoint]) -> Gain | None:
         return None
     more = last.accuracy - half.accuracy
     error = sqrt(last.accuracy * (1 - last.accuracy) / len(last.right))
-    climbs = more > WORTH and by_luck(last.right, half.right) < LUCK
+    climbs = more > WORTH and mcnemar_p(last.right, half.right) < LUCK
     return Gain(half, last, climbs, more < max(0.01, error / 2))
 
 
@@ -181,7 +177,7 @@ class Mixed(NamedTuple):
 def mixed_up(evidence: Evidence, counted: NDArray[np.bool_]) -> list[list[Mixed]]:
     """Return the pairs of labels that are mixed up, one way or both, the worst pair first.
 
-    Only where more than one in twenty pictures is taken for that other label, and not by chance.
+    Only pairs in which significantly more than 5 % of a label's pictures are taken for the other.
 
     Args:
         evidence: what was said.
@@ -191,7 +187,7 @@ def mixed_up(evidence: Evidence, counted: NDArray[np.bool_]) -> list[list[Mixed]
     found: dict[frozenset[int], list[Mixed]] = defaultdict(list)
     for shown, taken in np.argwhere(matrix > 2).tolist():
         of = int(matrix[shown].sum())
-        if shown != taken and at_least(int(matrix[shown, taken]), of, len(matrix)) > 0.05:
+        if shown != taken and wilson_lower(int(matrix[shown, taken]), of, len(matrix)) > 0.05:
             wrong = counted & (evidence.targets == shown) & (evidence.said == taken)
             mixed = Mixed(shown, taken, np.flatnonzero(wrong), of)
             found[frozenset((shown, taken))].append(mixed)
@@ -200,7 +196,7 @@ def mixed_up(evidence: Evidence, counted: NDArray[np.bool_]) -> list[list[Mixed]
 
 
 class Bin(NamedTuple):
-    """Held-out pictures about which the network was equally sure."""
+    """Held-out pictures whose confidence lies in one interval."""
 
     low: float
     high: float
@@ -211,7 +207,7 @@ class Bin(NamedTuple):
 
 
 def reliability(evidence: Evidence, bins: int = 10) -> tuple[list[Bin], float]:
-    """Return how often the network is right when it is so sure, and the expected calibration error.
+    """Return the accuracy in each bin of confidence, and the expected calibration error.
 
     The error is the mean distance between confidence and accuracy, weighed by pictures: Guo et al.
     2017, "On Calibration of Modern Neural Networks", equation 3; 0 where nothing was held out.
@@ -229,22 +225,21 @@ def reliability(evidence: Evidence, bins: int = 10) -> tuple[list[Bin], float]:
     return found, error
 
 
-def at_least(part: int, whole: int, among: int = 1) -> float:
-    """Return the smallest share that a part of a whole may well stand for (one-sided 95 %).
+def wilson_lower(part: int, whole: int, among: int = 1) -> float:
+    """Return the lower Wilson confidence bound of a share (one-sided, 95 %).
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
 
     Args:
         part: how many.
         whole: of how many; at least 1.
-        among: how many such shares are looked at: the more, the likelier one is odd by chance
-            (Bonferroni's correction).
+        among: how many such shares are compared (Bonferroni's correction).
     """
     return _wilson(part, whole, -NormalDist().inv_cdf(1 - 0.05 / among))
 
 
-def at_most(part: int, whole: int, among: int = 1) -> float:
-    """Return the largest share that a part of a whole may well stand for; see `at_least`."""
+def wilson_upper(part: int, whole: int, among: int = 1) -> float:
+    """Return the upper Wilson confidence bound of a share; see `wilson_lower`."""
     return _wilson(part, whole, NormalDist().inv_cdf(1 - 0.05 / among))
 
 

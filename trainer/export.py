@@ -22,7 +22,7 @@ from edge.errors import PictureError
 from edge.pictures import read_picture
 from edge.seal import seal
 from edge.sources.virtual import LABELS, Scene, draw
-from trainer.calibrate import NOTHING
+from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.dataset import keeps_points
 from trainer.errors import ExportError
 from trainer.files import write_whole
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
     from trainer.recipe import Taught
 
 AGREEMENT = 1e-5
-"""How far the exported model's probabilities may be from NumPy's."""
+"""Largest difference allowed between the exported model's probabilities and NumPy's."""
 GOLDEN_SIDE = 128
 """Pixels of a golden frame's longer side: enough to check arithmetic, small enough to travel."""
 GOLDEN_FRAMES = 8
 GOLDEN_SIZE = (128, 96)
 """Width and height of a drawn one, where no picture was kept."""
 GOLDEN_TRIES = 8
-"""Pictures of a label that are looked at for one that is `_steady`."""
+"""Pictures of a label that are tried until one is `_steady`."""
 STEADY = 1e-4
-"""Of probabilities: no farther apart in two arithmetics, a tenth of what the Pi lets pass."""
+"""Largest probability difference between optimised and plain runs: a tenth of the Pi's limit."""
 COMPARED = 32
-"""Labels of which a whole picture is compared as well."""
+"""Labels of which a full-size picture is compared as well."""
 
 _NOVELTY = "novelty = ReduceMin <keepdims = 0> (distances)"
 _NOVELTY_UNSEEN = """
@@ -150,7 +150,10 @@ def _head(taught: Taught) -> onnx.ModelProto:
         name: np.ascontiguousarray(one, np.float32) for name, one in numbers.items()
     }
     if len(taught.learned.sight):
-        constants |= {"sight": taught.learned.sight, "nothing": np.array(NOTHING, np.float32)}
+        constants |= {
+            "sight": taught.learned.sight,
+            "nothing": np.array(NOT_FOUND_NOVELTY, np.float32),
+        }
     return parse_model(text, constants)
 
 
@@ -178,10 +181,10 @@ def _agree(
 
 
 def _steady(model: onnx.ModelProto, taught: Taught, images: list[Image]) -> list[Image]:
-    """Return golden frames that other processors see as this one does: these, or later pictures.
+    """Return golden frames insensitive to rounding: these, or later pictures.
 
-    Where a region lies between two places of the grid that it is rounded to, last bits decide, and
-    points move: of a hand in one picture in a thousand. That would be no broken model.
+    A region halfway between two points of the grid is rounded by its last bits, and a hand's points
+    move: in one picture in a thousand. Other processors would then reject a sound model.
     """
     ours = open_session(model.SerializeToString(), "the exported model")
     another = _unoptimised(model)
@@ -198,7 +201,7 @@ def _steady(model: onnx.ModelProto, taught: Taught, images: list[Image]) -> list
 
 
 def _unoptimised(model: onnx.ModelProto) -> InferenceSession:
-    """Return the model in an arithmetic whose last bits are other ones."""
+    """Open the model unoptimised, so that rounding differs."""
     import onnxruntime  # slow to load, and `open_session` has told it to keep quiet
 
     options = onnxruntime.SessionOptions()

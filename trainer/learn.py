@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from trainer.calibrate import NOTHING, Strangeness
+from trainer.calibrate import NOT_FOUND_NOVELTY, Strangeness
 from trainer.errors import TrainingError
 from trainer.network import Network, one_hot, softmax
 from trainer.training import fit
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from trainer.training import Epoch, History
 
 EPOCHS = 20
-"""Always: to stop by the held-out sessions would be to tune on what is reported."""
+"""Fixed: stopping by the held-out sessions would tune on what is reported."""
 BATCH = 64
 NOISE = 1.0
 """What is added to each feature while a network learns of hands, in units of the feature's own
 spread: one recording's hands are more alike than another's. docs/decisions/0025-noise.md."""
 STEPS = 300
-"""At least so many where there is noise, in more epochs if need be: twenty of twenty pictures are
-sixty steps, in which it hides more than is learned."""
+"""Fewest steps with noise, in more epochs if need be: twenty epochs of twenty pictures are sixty
+steps, in which the noise hides more than is learned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,8 +78,8 @@ class Learned:
     strangeness: Strangeness
     history: History
     sight: NDArray[np.int64]
-    """Features that are 0 where nothing is found, and then nothing at all is seen: all of them 0
-    is as strange as can be. Empty where something else is seen as well."""
+    """Indices of finders' confidences; if all are 0, nothing was seen, and `NOT_FOUND_NOVELTY` is
+    added. Empty where other features see something as well."""
 
     def logits(self, rows: NDArray[np.float32]) -> Array:
         """Return logits, `[n, classes]`, of raw features `[n, features]`."""
@@ -93,7 +93,7 @@ class Learned:
         """Return novelty, `[n]`, of raw features `[n, features]`."""
         strange = self.strangeness(self.network.hidden(self.scaler(rows)))
         unseen = ~(rows[:, self.sight] > 0).any(axis=1) if len(self.sight) else False
-        return strange + np.float32(NOTHING) * unseen
+        return strange + np.float32(NOT_FOUND_NOVELTY) * unseen
 
 
 def learn(
@@ -107,9 +107,9 @@ def learn(
 ) -> Learned:
     """Teach a network the chosen pictures and their copies.
 
-    While it learns it has one class more, for scrambled pictures: having to tell them from the
-    gestures, its hidden layer learns what an unknown thing is like, which is what the novelty
-    measures there. Afterwards that class is cut off.
+    While learning it has one more class, for scrambled pictures: telling them from the gestures
+    teaches its hidden layer what unknown things look like, which the novelty measures there.
+    Afterwards that class is removed.
 
     Args:
         described: all pictures.
@@ -164,9 +164,9 @@ def learn(
 
 
 def learns_with_noise(described: Described) -> bool:
-    """Tell what is learned with noise: hands, and what is joined with them.
+    """Return whether to learn with noise: for hands, and kinds joined with them.
 
-    Pictures of other kinds have many numbers that say little each, and faces differ in few.
+    Other kinds have many features that each say little, and faces differ in few.
     """
     return "hand" in described.finders
 

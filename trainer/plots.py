@@ -1,4 +1,4 @@
-"""Two pictures of a training run, as PNG: how the loss fell, and what is taken for what."""
+"""Two plots of a training run, as PNG: the loss per epoch, and the confusion matrix."""
 
 from __future__ import annotations
 

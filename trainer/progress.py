@@ -35,12 +35,12 @@ def progress_bar(console: Console | None = None) -> Iterator[Callable[[Epoch], N
 
 @contextmanager
 def counting_bar(what: str, console: Console | None = None) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of how many are done, as a bar in a terminal and not at all elsewhere.
+    """Show a count of items done, as a bar in a terminal and not at all elsewhere.
 
     It is there from the first call until all is done: two bars at once would share one line.
 
     Args:
-        what: is being counted, such as "reading pictures".
+        what: what is being counted, such as "reading pictures".
         console: where to show it; None: stderr.
     """
     console = console or Console(stderr=True)

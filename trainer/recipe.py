@@ -43,7 +43,7 @@ ROWS = 8000
 """Rows of features to aim for: few pictures get up to `COPIES` augmented copies, many get fewer."""
 COPIES = 8
 MANY = 500
-"""Pictures from which on three folds say as much as five, in half the time."""
+"""Number of pictures from which three folds are as good as five, in half the time."""
 SCRAPS = 2
 """Scrambled copies a picture, as long as there are fewer of them than augmented ones."""
 
@@ -59,29 +59,29 @@ class Taught:
     temperature: float
     thresholds: Thresholds
     history: History
-    """Of a network that was watched on a session held out, or of the only one."""
+    """Of a network validated on a held-out session, or else of the only network."""
     held_out: HeldOut | None
-    """None where no session could be spared, or the training was stopped."""
+    """None if no session could be held out, or the training was stopped."""
     candidates: list[Candidate]
-    """What there was to choose from; the chosen one is marked."""
+    """The candidates; the chosen one is marked."""
     why: str
-    """It was chosen."""
+    """Why it was chosen."""
     recalled: bool
     """Whether the features were chosen in an earlier training."""
     interrupted: bool
     seed: int
 
     def probabilities(self, rows: NDArray[np.float32]) -> Array:
-        """Return what the exported model should say to raw features `[n, features]`."""
+        """Return the exported model's expected probabilities for raw features `[n, features]`."""
         return self.learned.probabilities(rows, self.temperature)
 
     def novelty(self, rows: NDArray[np.float32]) -> Array:
-        """Return how strange the exported model should find raw features `[n, features]`."""
+        """Return the exported model's expected novelty for raw features `[n, features]`."""
         return self.learned.novelty(rows)
 
     @property
     def measured_on(self) -> str:
-        """What the accuracy is the accuracy of, in words."""
+        """What the accuracy was measured on, in words."""
         if self.interrupted:
             return "nothing: the training was stopped early"
         if self.held_out is None:
@@ -143,7 +143,7 @@ def teach(
         progress=reading,
     )
     check_teachable(described.dataset)
-    # The same folds whether or not the choice is recalled: what is told must not change by itself.
+    # The same folds whether or not the choice is recalled: reported figures must not change.
     most = FOLDS if len(described.rows) <= MANY else 3
     parted = folds(described.dataset, most=most, seed=seed)
 
@@ -192,8 +192,8 @@ def _side_by_side(
 
 
 def _calibrated(choice: Choice, learned: Learned, *, recalled: bool, seed: int) -> Taught:
-    """Put together what was learned, and how far to believe it."""
-    # What others said that learned to the end says nothing about one that was stopped.
+    """Combine the learned network with its temperature and thresholds."""
+    # Fully trained folds say nothing about an interrupted network.
     held_out = None if learned.history.interrupted else choice.held_out
     usual = USUAL_TEMPERATURE if learns_with_noise(choice.described) else 1.0
     temperature = usual if held_out is None else held_out.temperature

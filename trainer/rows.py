@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainer.network import Array
 
 CHUNK = 512
-"""Rows in memory at a time wherever all of them are gone through in order."""
+"""Rows in memory at a time when all are read in order."""
 
 
 class Rows(Protocol):
@@ -34,7 +34,7 @@ class Rows(Protocol):
 
 
 class RowFile:
-    """Rows of features in a file without a name, which is gone when it is closed or we are.
+    """Rows of features in an unnamed file, which vanishes when it is closed or this process ends.
 
     It is written from its end and read anywhere, and none of it stays in our memory: the system
     keeps in its cache what it has room for. A mapped file (`np.memmap`) is read faster, but what
@@ -135,7 +135,7 @@ def widen(half: NDArray[np.float16]) -> NDArray[np.float32]:
 
 
 def in_turn(n: int, size: int = CHUNK) -> Iterator[NDArray[np.int64]]:
-    """Yield the indices 0 to n - 1 in order, so many at a time."""
+    """Yield the indices 0 to n - 1 in order, `size` at a time."""
     for start in range(0, n, size):
         yield np.arange(start, min(start + size, n))
 

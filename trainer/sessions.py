@@ -23,9 +23,9 @@ SKIP = 10
 where the usual step is larger, such as every fifth frame of a film."""
 
 BASES = (60, 100, 1000)
-"""Where a number in a name begins anew though nothing does: seconds, hundredths, thousandths."""
+"""Where a number in a name wraps within a recording: seconds, hundredths, thousandths."""
 FEW = 8
-"""Pictures that a recording has, at the least, where only numbers that begin anew tell it."""
+"""Fewest pictures of a recording that only restarting numbers suggest."""
 
 _COPY = re.compile(
     r"(.+?)(?:[\s_-]*(?:\(\d+\)|#\d+|copy[\s_-]*\d*)|(?<!\d)[\s_-]*(?<!\d)\d+)", re.IGNORECASE
@@ -89,7 +89,7 @@ def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
 
 
 def _as_first_named(stems: list[str]) -> list[str]:
-    """Return names without the number that one gets where another file had it first."""
+    """Return names without the number that avoids a clash with an existing file."""
     plain = set(stems)
     found = [_COPY.fullmatch(stem) for stem in stems]
     return [

@@ -39,7 +39,7 @@ def split(dataset: Dataset, *, share: float = 0.25, seed: int = 0) -> tuple[list
     held = dict.fromkeys(aim, 0)
 
     def nearer(labels: Counter[str]) -> bool:
-        """Say whether its labels, all in all, would come nearer to their shares."""
+        """Return whether its labels, all in all, would come nearer to their shares."""
         before = sum(abs(held[label] / aim[label] - 1) for label in labels)
         return sum(abs((held[x] + count) / aim[x] - 1) for x, count in labels.items()) < before
 

@@ -58,10 +58,10 @@ def how_taken(pictures: Sequence[Path], root: Path) -> list[Camera]:
 
 
 def most_usual(taken: Sequence[Camera]) -> tuple[Camera, list[str]]:
-    """Return how more of the pictures were taken than any other way; and in words, how others were.
+    """Return the commonest way the pictures were taken, and notes on other ways.
 
     Args:
-        taken: how each was; one at the least.
+        taken: how each was; at least one.
     """
     ways = Counter(taken)
     ((chosen, count),) = ways.most_common(1)

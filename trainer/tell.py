@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 COMMAND, HELD = re.compile(r"(?<=: )trainer [^;,]+"), "\N{NO-BREAK SPACE}"
 """What is to be run, in a message, and what stands there for a blank meanwhile."""
 LOOSE = 10.0
-"""Novelty up to which a limit still keeps strangers out; taught pictures have about 1."""
+"""Largest novelty limit that still rejects unknown things; taught pictures have about 1."""
 ENOUGH = 20
-"""Held-out pictures from which on such a limit is more than luck."""
+"""Held-out pictures needed for such a limit to be meaningful."""
 UNBOUNDED = 100_000
-"""Columns that no table of ours needs."""
+"""More columns than any of our tables needs."""
 GUESSED = 0.1
-"""Accuracy above guessing up to which nothing was recognised."""
+"""Margin above chance that still counts as guessing."""
 WORST = 10
 """Confusions to name where the whole table does not fit."""
 
@@ -93,7 +93,7 @@ def say_end(taught: Taught) -> None:
 
 
 def _wrong_way_round(dataset: Dataset, accuracy: float) -> str:
-    """Ask whether sessions were taken for labels: all have the same ones, and it is all guessed."""
+    """Ask whether labels and sessions were swapped: labels share all sessions; all is guessed."""
     first, *others = dataset.sessions().values()
     guessed = accuracy <= 1 / len(dataset.labels) + GUESSED
     if not guessed or len(first) < 2 or any(other != first for other in others):
@@ -111,8 +111,8 @@ def say_skipped(
 
     Args:
         lines: a line for each, with the reason.
-        what: they are.
-        why: they were, where it is the same for all.
+        what: what the lines are.
+        why: why they were left out, if the reason is the same for all.
     """
     for line in lines[:20]:
         say(f"skipped {line}")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from trainer.rows import Rows
 
 MEASURED = 256
-"""Training pictures that are measured after every epoch, at most: measuring all of them would take
-a third as long as learning from them, for a figure that only tells how learning comes along."""
+"""Training pictures measured after every epoch, at most: measuring all would take a third as long
+as learning from them, for a figure that only shows progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def fit(
     """Teach the network, and leave it with the weights of its best epoch.
 
     Best is the smallest loss on the validation pictures (Prechelt 1998, "Early stopping - but
-    when?"). Without them it is the last: the training loss would favour whatever learns by heart.
+    when?"). Without them it is the last epoch: the training loss would favour overfitting.
     The network changes once, at the end and as a whole: Ctrl-C, even in the middle of an update,
     keeps the best epoch so far, and an error leaves it as it was.
 
@@ -122,8 +122,8 @@ def fit(
             "Training with noise is equivalent to Tikhonov regularization").
         patience: stop after this many epochs without a better one; None, or without validation:
             never.
-        keep: the weights of the best epoch, or of the last: where validation is what one reports,
-            it must not choose.
+        keep: the weights of the best epoch, or of the last: validation figures that are reported
+        must not choose the epoch.
         seed: of the shuffling, the dropout and the noise; the same seed gives the same weights.
         progress: called at the end of every epoch.
         stop: asked before every step; returning True is as good as Ctrl-C, also from a thread.
@@ -199,7 +199,7 @@ class _Examples:
     Y: Array
     prepare: Callable[[Array], Array] | None
     which: str
-    """Whose they are, for errors."""
+    """`training` or `validation`, for errors."""
 
     @classmethod
     def checked(
@@ -210,7 +210,7 @@ class _Examples:
         prepare: Callable[[Array], Array] | None,
         which: str,
     ) -> _Examples:
-        """Return what the network can learn from, or say what is wrong."""
+        """Return checked examples; raise TrainingError for wrong shapes or values."""
         Y = np.asarray(Y, network.dtype)
         inputs, _, classes = network.sizes
         if len(X.shape) != 2 or X.shape[1] != inputs or not X.shape[0]:
@@ -234,7 +234,7 @@ class _Examples:
         return np.asarray(x if self.prepare is None else self.prepare(x), self.Y.dtype)
 
     def some(self, most: int, rng: np.random.Generator) -> _Examples:
-        """Return at most so many of them, in memory."""
+        """Return at most `most` of them, drawn at random, in memory."""
         rows = np.sort(rng.permutation(len(self.Y))[:most])
         return _Examples(self.inputs(rows), self.Y[rows], None, self.which)
 
@@ -275,8 +275,7 @@ def _measure(
     loss, accuracy = sample.evaluate(learner)
     unseen = (None, None) if held_out is None else held_out.evaluate(learner)
     if not all(isfinite(figure) for figure in (loss, *unseen) if figure is not None):
-        # An infinite input has an infinite slope or none that is a number: one walk through them
-        # was enough to get here, and all who never do are spared another.
+        # Checked only now: bad inputs make the loss non-finite, so good data skip the check.
         taught.check_finite()
         raise TrainingError(
             "training ran away: its loss is no longer a number; lower the learning rate"

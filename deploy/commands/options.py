@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def tell(line: str) -> None:
-    """Say something to the person, if there is one still: what has begun is done anyway."""
+    """Print a line, ignoring a closed pipe: work that has begun goes on."""
     try:
         click.echo(line)
     except BrokenPipeError:  # `| head` has seen enough
@@ -44,7 +44,7 @@ def one_by_one(names: Iterable[str], act: Callable[[str], object]) -> bool:
 
 
 def _right(check: Callable[[str], object], word: str) -> str:
-    """Return a word of the command line; one that is wrong is a mistake in using the command."""
+    """Return a checked word of the command line; raise a usage error for a wrong one."""
     try:
         check(word)
     except DeployError as problem:
@@ -82,14 +82,14 @@ words_argument = click.argument(
     "hosts", metavar="HOST...", nargs=-1, required=True,
     callback=lambda ctx, param, words: (_fleet(ctx, param, words), words)[1],
 )  # fmt: skip
-"""The same, checked but as it was said: for a command whose last word may be none of a host."""
+"""The same, checked but unchanged: for a command whose last word may not be a host."""
 fleet_argument = click.argument(
     "fleet", metavar="HOST...", nargs=-1, required=True, callback=_fleet
 )
 
 
 def _host(_ctx: click.Context, _param: click.Parameter, word: str) -> str:
-    """Refuse a file of hosts, where one is looked at."""
+    """Refuse a file of hosts, where only one host is possible."""
     if word.startswith("@"):
         raise click.BadParameter(f"{word}: one host at a time, by its name")
     _right(check_name, word)

@@ -87,7 +87,7 @@ def _push_to_many(
     """Let pyinfra push to many hosts; return whether all is well."""
     from deploy import fleet as many
 
-    outcomes = many.push(
+    outcomes = many.push_in_waves(
         fleet, bundle, target, ssh_config=ssh_config, dry_run=dry_run, tell=tell,
         fail=complain,
     )  # fmt: skip

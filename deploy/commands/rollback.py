@@ -41,7 +41,7 @@ def rollback(
     checked and tried as in a push, and does not travel: a host keeps its last five.
     """
     release = hosts[-1] if re.fullmatch(r"[0-9a-f]{12}", hosts[-1]) else None
-    # Hardly a host's name: nothing but hexadecimal digits, and a figure among them.
+    # Hardly a host's name: only hexadecimal digits, at least one of them a figure.
     nearly = re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{4,14}", hosts[-1])
     if release is None and nearly and len(hosts) > 1:
         if not re.fullmatch("[0-9a-f]{6,11}", hosts[-1]):
@@ -64,10 +64,10 @@ def rollback(
 
 
 def _check_last(word: str, ssh_config: Path | None) -> None:
-    """See that the last of several words is a host, before the first of them goes back.
+    """Check that the last of several words is a host, before the first of them goes back.
 
-    It may be a mistyped release, and the others would go back to something that nobody asked for.
-    What only a host is called, such as `pi@raspberrypi.local`, is not asked: it may well be off.
+    It may be a mistyped release, and the others would go back to the wrong one. A word that can
+    only be a host, such as `pi@raspberrypi.local`, is not contacted: it may well be off.
 
     Raises:
         DeployError: it cannot be reached.

@@ -82,7 +82,7 @@ def setup(
         config = USUAL
     found = read_config(config) if config else None
     listed = read_signers(signers) if signers else None
-    # Made first: an edge.toml that cannot be pushed should not cost minutes.
+    # Made first, so that an edge.toml that cannot be pushed fails before minutes of set-up.
     bundle = make_bundle(config, PACKAGE) if config and not no_push else None
     if listed and bundle:
         tell("note: from now on they take signed bundles only: deploy push --sign KEY comes next")
@@ -114,7 +114,7 @@ def prepare(
     carry_debs: bool,
     dry_run: bool,
 ) -> None:
-    """Look at all hosts, plan for each, and act where nothing is in the way."""
+    """Survey all hosts, plan for each, and act where nothing is in the way."""
     from deploy.setup.needs import needs
     from deploy.setup.plan import plan
     from deploy.setup.survey import problems, warnings
@@ -164,7 +164,7 @@ def push_all(names: list[str], bundle: Bundle, target: Target, ssh_config: Path 
     """Push to each host; return whether all went well."""
 
     def push(name: str) -> None:
-        # A new connection: whoever joined a group is in it from the next login on.
+        # A new connection: new group memberships hold from the next login.
         with Host(name, config=ssh_config) as host:
             push_to(host, bundle, target, tell=tell)
 

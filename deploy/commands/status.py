@@ -31,7 +31,7 @@ COLUMNS: tuple[tuple[str, int | None, Literal["left", "right"]], ...] = (
     ("again", None, "right"),
     ("free GB", None, "right"),
 )
-"""Head, most letters and side of what is said beside a host's name; the first count most."""
+"""Heading, width and alignment of the columns after the host's name, most important first."""
 
 
 @click.command("status", cls=Command, epilog="Example: deploy status pi@raspberrypi.local")
@@ -69,7 +69,7 @@ def status(
 
 
 def _table(found: Sequence[Health]) -> None:
-    """Print a row a host, in as many columns as the terminal has; whose row it is comes first."""
+    """Print one row per host, in as many columns as fit the terminal, the name first."""
     from deploy.tables import print_table  # rich loads when used
 
     print_table(lambda columns: _rows(found, columns), 1 + len(COLUMNS))

@@ -1,7 +1,7 @@
 """Bring back the pictures that a device was unsure about, as a new session to label.
 
-They are here, whole, before they are taken away there; where that fails, the next pull finds that
-it has them already.
+They are stored here, whole, before they are removed there; if removing fails, the next pull
+recognises them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Pulled:
     """What came from one host."""
 
     labels: Counter[str]
-    """How many pictures of each label that the device guessed."""
+    """Number of pictures by the label that the device guessed."""
     session: str
     """The folder's name below each label."""
     problem: str | None
-    """Why they are still there as well; None if they are not."""
+    """Why they could not be removed there; None if they were."""
 
 
 def pull(tunnel: Tunnel, folder: Path) -> Pulled:
@@ -138,7 +138,7 @@ def _write_file(path: Path, content: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the disk know a folder's names: they are about to be the only ones."""
+    """Flush a folder's entries to disk: they are about to be the only copies."""
     with suppress(OSError):  # some file systems cannot
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -148,7 +148,7 @@ def _sync(folder: Path) -> None:
 
 
 def _forget(tunnel: Tunnel, lot: Lot) -> str | None:
-    """Take away there what is here; return why not."""
+    """Remove there what is stored here; return why not, or None."""
     until = max(kept.number for kept in lot.pictures)
     try:
         answer = tunnel.ask(f"{PATH}?ring={lot.ring}&until={until}", method="DELETE")
@@ -158,7 +158,7 @@ def _forget(tunnel: Tunnel, lot: Lot) -> str | None:
 
 
 def _folder_name(label: str) -> str:
-    """Return a label as the name of a folder, which leads nowhere else."""
+    """Return a label as a safe folder name."""
     return re.sub(r"[^\w .+-]", "-", label).strip(" .")[:64] or "unknown"
 
 

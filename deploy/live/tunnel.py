@@ -29,7 +29,7 @@ GREETING = 200
 
 
 class NoServiceError(DeployError):
-    """The host answers, and its service does not: it may do so again."""
+    """The host answers, but its service does not; it may later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Tunnel:
         command = [*PYTHON, BOOT, str(len(READER)), path]
         self._reader = self._host.start(command, stdin=subprocess.PIPE)
         assert self._reader.stdin is not None  # noqa: S101  (a pipe was asked for)
-        with suppress(BrokenPipeError):  # why, the first question tells
+        with suppress(BrokenPipeError):  # the first request reports why
             self._reader.stdin.write(READER)
         return self._reader
 

@@ -82,7 +82,7 @@ def look_on(
     while True:
         try:
             seen: Seen | str = _decoded(tunnel.ask(path).content, tunnel.name)
-        except DeployError as problem:  # it may come back, whatever it is
+        except DeployError as problem:  # whatever it is, it may pass
             if first:
                 raise
             seen = str(problem)
@@ -101,7 +101,7 @@ def _decoded(content: bytes, host: str) -> Seen:
 
 
 def is_unread(stream: TextIO) -> bool:
-    """Return whether the other end of a pipe is gone: that shows by itself only at a next line."""
+    """Return whether a pipe's reader is gone; otherwise only the next write would show it."""
     poll = select.poll()
     try:
         poll.register(stream, 0)
@@ -168,7 +168,7 @@ class Screen:
 
 
 def _line(seen: Seen) -> str:
-    """Return a look as one line; what stands before `;` is what a change of is worth a new one."""
+    """Return a look as one line; a change before the `;` is worth a new line."""
     what = seen.status.label or "nothing decided"
     if seen.status.state != WATCHING:
         what = printable(seen.status.state).replace(";", ",")

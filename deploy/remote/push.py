@@ -18,8 +18,8 @@ What lies in the root folder on the host (`/opt/handwave`):
 A release on trial is named by a file in memory (`/run/handwave-trial/service.env`), so that a Pi
 whose power is cut during a trial boots what it ran before.
 
-What it imports is waited for in every push, on the slowest Pi too: dataclasses, typing, tarfile and
-shutil together would double that.
+Every push waits for its imports, on the slowest Pi too: dataclasses, typing, tarfile and shutil
+together would double that time.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 MANIFEST = "MANIFEST"
 """In each release: the SHA-256 of every other file, as `sha256sum --check` reads it."""
 SIGNATURE = "MANIFEST.sig"
-"""Beside it where the bundle was signed: what `ssh-keygen -Y sign -n handwave` makes."""
+"""The signature beside it, if any: made by `ssh-keygen -Y sign -n handwave`."""
 SIGNERS = "/etc/handwave/allowed_signers"
 """Where this file exists, only bundles signed by one of these are taken (`man ssh-keygen`)."""
 KEEP = 5
-"""Releases that stay, the current one among them."""
+"""Releases kept, including the current one."""
 STALL = 60
 """Seconds without a byte after which an upload is given up: the lock must not stay for ever."""
 CHECK_SECONDS = 100
@@ -66,7 +66,7 @@ class RemoteError(Exception):
 
 
 class Place:
-    """Where handwave lives here: `deploy.target.Target`, in words that travel."""
+    """Where handwave lives here: `deploy.target.Target`, as sent in JSON."""
 
     def __init__(self, root: str, unit: str, check_unit: str, trial: str) -> None:
         self.root, self.unit, self.check_unit, self.trial = root, unit, check_unit, trial
@@ -123,14 +123,14 @@ def look(place: Place) -> dict[str, object]:
 
 
 def _is_ours(place: Place) -> bool:
-    """Return whether this user may write where a push does; another's push may have been first."""
+    """Return whether this user may write where a push does; another user may have pushed first."""
     base = Path(place.root)
     made = [path for path in (base / "lock", place.releases) if path.exists()]
     return all(os.access(path, os.W_OK) for path in (base, *made)) and os.access(base, os.X_OK)
 
 
 def _read_only(place: Place) -> str | None:
-    """Return the folder of those that a push writes which lies on a read-only disk, if one does."""
+    """Return the first folder a push writes to that is on a read-only disk, if any."""
     for folder in (place.root, place.trial):
         with suppress(OSError):
             if os.statvfs(folder).f_flag & os.ST_RDONLY:
@@ -147,7 +147,7 @@ def _user() -> str:
 
 
 def _trial(place: Place) -> str | None:
-    """Return the release that a push put on trial and never came to keep or take back."""
+    """Return the release left on trial by a push that was cut off."""
     with suppress(OSError):
         found = re.search(r"^RELEASE=.*/([^/\n]+)$", place.on_trial.read_text(), re.MULTILINE)
         if found and found[1] != place.current:
@@ -156,7 +156,7 @@ def _trial(place: Place) -> str | None:
 
 
 def _is_intact(folder: Path, digest: str) -> bool:
-    """Return whether a release is there, every byte of it, and signed where it must be."""
+    """Return whether a release is there and intact, and signed where it must be."""
     try:
         verify(folder, digest)
         check_signature(folder)
@@ -181,7 +181,7 @@ def known(place: Place, wanted: set[str]) -> dict[str, Path]:
 
 
 def _systemd(place: Place) -> dict[str, object]:
-    """Return what systemd knows of the two units, and what of them this user may not do."""
+    """Return what systemd knows of the two units, and what this user may not do with them."""
     names = "--property=LoadState,ActiveState,ExecStart"
     shown = _output(["systemctl", "show", names, place.unit, place.check_unit])
     if shown is None:
@@ -232,7 +232,7 @@ class Job:
         who: whose push it is: user@laptop.
         before: the release that was current.
         incoming: whether the release is being uploaded: it has no name yet.
-        goes_back: whether it is no push, but goes back to a release that is there.
+        goes_back: whether it rolls back to a release that is there.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class Job:
 
 
 def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
-    """Do the steps of a plan, in order, and say which; what comes on stdin is the upload's tar.
+    """Do the steps of a plan in order, reporting each; stdin is the upload's tar.
 
     Args:
         place: where.
@@ -277,7 +277,7 @@ def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
 def _why(error: Exception, job: Job) -> str:
     """Return what went wrong, in words."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        # An error while a file is written does not say which: of the places it is the fullest.
+        # A write error does not name the file: report the fullest of the places.
         full = min((job.place.root, str(job.place.releases), job.place.trial), key=_free)
         return f"{full}: its disk is full ({_free(full):.0f} MB are free); make room"
     if isinstance(error, OSError) and error.strerror:
@@ -302,7 +302,7 @@ def emit(**event: str) -> None:
 
 @contextmanager
 def locked(path: Path, who: str) -> Iterator[None]:
-    """Let one push at a time be under way; the kernel takes the lock back however we end."""
+    """Allow one push at a time; the kernel frees the lock however we end."""
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -338,7 +338,7 @@ def upload(job: Job) -> None:
     import shutil
 
     job.place.releases.mkdir(exist_ok=True)
-    discard(job)  # of a push that was cut: nobody else's, for we hold the lock
+    discard(job)  # left by a push that was cut off; nobody else's, as we hold the lock
     job.folder.mkdir()
     unpack(sys.stdin.buffer, job.folder, job.limit)
     wanted = read_manifest((job.folder / MANIFEST).read_text())
@@ -348,7 +348,7 @@ def upload(job: Job) -> None:
         if not path.exists() and digest in has:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(has[digest], path)
-    # Those that never got ready: the last of them stayed until now, should it be pushed again.
+    # Releases that never got ready; the last was kept in case it was pushed again.
     stay = {job.before, _trial(job.place), job.folder.name}
     stay |= {row["release"] for row in history(job.place)}
     for folder in job.place.releases.iterdir():
@@ -385,7 +385,7 @@ def unpack(stream: BufferedIOBase | BinaryIO, folder: Path, limit: int) -> None:
 
 
 class Awaited:
-    """A stream of which something must come within `STALL` seconds, again and again."""
+    """A stream that fails when nothing arrives for `STALL` seconds."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -402,7 +402,7 @@ def _stalled(*_: object) -> None:
 
 
 def verified(job: Job) -> None:
-    """Compare what lies on the host's disk with what was meant, and with whom it is from."""
+    """Check the files on the host's disk against the manifest, and the manifest's signature."""
     verify(job.folder, job.digest)
     check_signature(job.folder)
 
@@ -431,7 +431,7 @@ def check(job: Job) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Let two folders have each other's names: at no moment is there none.
+    """Exchange two folders' names atomically.
 
     Source: renameat2(2), RENAME_EXCHANGE.
     """
@@ -473,7 +473,7 @@ def activate(job: Job) -> None:
     fresh.replace(base / "current")
     os.sync()
     job.place.on_trial.unlink(missing_ok=True)
-    with suppress(OSError):  # it runs, and will at the next boot: a note less is no failure
+    with suppress(OSError):  # it runs, and will at the next boot: a missing note is no failure
         remember(job)
 
 
@@ -484,7 +484,7 @@ def discard(job: Job) -> str:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder and all that is in it, as far as may be; there may be none."""
+    """Remove a folder and everything in it, as far as possible; it may be missing."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -532,7 +532,7 @@ def _invocation(unit: str) -> str:
 def _journal(*which: str, tries: int) -> list[str]:
     """Return the last lines that some processes wrote; none where we may not read the journal.
 
-    The journal is a moment behind: it is looked into so often, a twentieth of a second apart.
+    The journal lags a moment: it is read up to `tries` times, a twentieth of a second apart.
     """
     command = ["journalctl", *which, f"--lines={JOURNAL_LINES}", "--no-pager", "--output=cat"]
     for number in range(tries):
@@ -652,8 +652,8 @@ def history(place: Place) -> list[dict[str, str]]:
 def remember(job: Job) -> None:
     """Note a push, and remove what is too old.
 
-    What ran until now is the last but one then, so that going back leads to it, however often it
-    was pushed before. Going back itself changes no order: twice leads to the one before that.
+    The release that ran until now becomes the last but one, so that going back leads to it, however
+    often it was pushed before. Going back does not reorder: twice leads to the one before that.
     """
     rows = {row["release"]: row for row in history(job.place)}
     if not (job.goes_back and job.release in rows):

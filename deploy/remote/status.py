@@ -114,7 +114,7 @@ def _unit(unit: str) -> dict[str, str] | None:
 
 
 def _last_words(unit: str) -> str | None:
-    """Return the last line that says why the service does not run, as far as anybody may read it.
+    """Return the last line that says why the service does not run, if this user may read it.
 
     `edge` begins its errors with its name; after them comes `edge off`, which says it is done.
     """
@@ -186,9 +186,9 @@ def _trial(settings: Path) -> str | None:
 def _cut(settings: Path, lock: Path) -> bool:
     """Return whether a release is on trial, and no push is left that would decide about it.
 
-    The lock is looked at as `deploy.remote.push.look` does, and only where a release is on trial,
-    so that a push which begins just now is not refused for it. One that has just ended has taken
-    its trial along: hence the second look.
+    The lock is tested as `deploy.remote.push.look` does, and only if a release is on trial, so that
+    a push that just begins is not refused because of it. A push that has just ended has also ended
+    its trial: hence the second look.
     """
     if _trial(settings) is None:
         return False
@@ -212,7 +212,7 @@ def _number(path: str, *, thousandths: bool = False) -> float | None:
 
 
 def _throttled() -> int | None:
-    """Return the firmware's word on power and heat, bits as of `vcgencmd get_throttled`."""
+    """Return the firmware's report on power and heat, the bits of `vcgencmd get_throttled`."""
     said = _run("vcgencmd", "get_throttled")  # needs the group `video`
     if said is None:
         said, _ = _read(Path("/sys/devices/platform/soc/soc:firmware/get_throttled"))

@@ -1,4 +1,4 @@
-"""What a host says about itself before it is set up: runs there, changes nothing, asks nothing.
+"""A host's report about itself before it is set up: runs there, changes nothing, asks nothing.
 
 `deploy.setup.survey` sends this file to the host's own python3: standard library only, never
 imported there. It prints one line of JSON. Whatever cannot be found out is empty; judging is the
@@ -24,7 +24,7 @@ from pathlib import Path
 LONGEST = 64_000
 """Bytes of a file that are compared; those of a set-up are far shorter."""
 MODULES = ("numpy", "gpiozero", "lgpio", "picamera2", "libcamera")
-"""Modules that may come from apt, or be there however they came."""
+"""Modules that may come from apt or elsewhere."""
 LISTING = """
 import json, sys
 from importlib import metadata
@@ -36,7 +36,7 @@ whole = "include-system-site-packages = true" in made
 print(json.dumps({"python": list(sys.version_info[:2]), "packages": found, "whole": whole}))
 """
 NOT_CAMERAS = r"csi2|pisp|rp1|unicam|bcm2835|hevc|fe[0-9]?\b"
-"""What the kernel calls the parts of a Pi's own picture path, which are there without a camera."""
+"""The kernel's names of parts of a Pi's picture path, present even without a camera."""
 
 
 def output(*words: str) -> str:
@@ -95,7 +95,7 @@ def cameras() -> list[str]:
 
 
 def people(groups: list[str], service: str) -> dict[str, object]:
-    """Return who is logged in, what they may, and which of the groups there are."""
+    """Return who is logged in, their rights, and which of the groups exist."""
     me = pwd.getpwuid(os.getuid())
     by_sudo = os.environ.get("SUDO_USER") if me.pw_uid == 0 else None
     login = pwd.getpwnam(by_sudo) if by_sudo else me

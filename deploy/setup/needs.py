@@ -25,11 +25,11 @@ FALLBACK = {
     "picamera2": ("python3-libcamera", "python3-prctl", "python3-pil", *COMPILER, "libcap-dev"),
     "lgpio": COMPILER,
 }
-"""What PyPI's modules need of apt, where apt has none of them: plain Debian. Bookworm's has no
-python3-libcamera: a webcam serves there, and pins."""
+"""apt packages that PyPI's modules need where apt has no such modules: plain Debian. Bookworm's has
+no python3-libcamera: webcams and pins work there."""
 SCREEN = ("python3-pygame", "python3-pil", "libegl1", "libgles2")
 KEEPING = ("python3-pil",)
-"""What makes JPEGs of the pictures that it was unsure about."""
+"""Packages for making JPEGs of the pictures that it was unsure about."""
 ALL = (
     *BASE, *HARDWARE, *CAMERA, *FALLBACK["picamera2"], *FALLBACK["lgpio"],
     *PACKAGES.values(), *SCREEN, "polkitd",
@@ -38,7 +38,7 @@ ALL = (
 SHUTDOWN = "polkitd"
 GPIOZERO = (2, 0)
 SWIG = "swig<4.3"
-"""Makes lgpio's C; newer ones make what does not compile."""
+"""Generates lgpio's C code; newer versions generate code that does not compile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +54,11 @@ class Needs:
     shutdown: bool = False
     """Whether the service may shut the machine down."""
     camera: bool = True
-    """Whether it is a Pi's own camera that edge.toml looks through."""
+    """Whether edge.toml uses a Pi's own camera."""
     signers: str | None = None
     """The text of an allowed_signers file: whose bundles are taken; None: as it is."""
     notes: tuple[str, ...] = ()
-    """What a person should know about how this differs from the usual."""
+    """Notes for the user on how this differs from the usual."""
 
 
 def needs(config: Config | None, survey: Survey) -> Needs:
@@ -92,7 +92,7 @@ def needs(config: Config | None, survey: Survey) -> Needs:
 
 
 def required(*extras: str) -> list[str]:
-    """Return what this very handwave requires at run time, but for NumPy; with extras, theirs."""
+    """Return this handwave's run-time requirements except NumPy, and those of `extras`."""
     found = []
     for line in metadata.requires("handwave") or ():
         one = Requirement(line)

@@ -1,7 +1,7 @@
 """What a host without the internet needs, fetched here: wheels by pip, packages as apt says.
 
-All of it lies in a cache on the laptop, checked by digest each time, so a second host, or a laptop
-that is offline itself by then, fetches nothing.
+Everything is cached on the laptop and checked by digest each time, so a second host, or a laptop
+that is then offline itself, fetches nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from deploy.setup.survey import Survey
 
 NUMPY = {(3, 11): "1.24.2", (3, 12): "1.26.4", (3, 13): "2.2.4"}
-"""What Debian has as python3-numpy, by its Python: where it is still to be installed."""
+"""Debian's python3-numpy version by its Python version, for hosts where it is not yet installed."""
 PATIENCE = 600
 LARGEST = 500_000_000
 
@@ -89,7 +89,7 @@ def carried_wheels(
     found = {}
     for path in sorted(folder.glob("*.whl")):
         name, version, _, _ = parse_wheel_filename(path.name)
-        # NumPy is apt's, whatever pip made of it here.
+        # NumPy comes from apt, whatever pip resolved here.
         if name != "numpy" and (name, str(version)) not in known and path.name not in survey.wheels:
             found[path.name] = path.read_bytes()
     return found
@@ -132,8 +132,8 @@ def pip_words(survey: Survey, requirements: Iterable[str]) -> list[str]:
 
 
 def download(words: Sequence[str], folder: Path) -> None:
-    """Let this Python's pip do it, with the user's own settings of where packages come from."""
-    # What holds the laptop's packages to versions must not hold the host's.
+    """Download with this Python's pip and the user's own index settings."""
+    # The laptop's constraints must not apply to the host's packages.
     environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     command = [sys.executable, "-m", "pip", "-q", *words, "--dest", str(folder)]

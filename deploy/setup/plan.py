@@ -1,4 +1,4 @@
-"""What setting a host up takes: a list that can be printed, and is empty where all is done.
+"""The steps of setting a host up: a list that can be printed, empty where all is done.
 
 Pure: survey and needs in, steps out. `deploy.setup.deploys` lets pyinfra carry them out.
 """
@@ -42,15 +42,15 @@ class Run:
     command: str
 
 
-# What was being unpacked has to come anew: from the archive, or with the packages that follow.
+# Half-unpacked packages must be installed again: from the archive, or with those that follow.
 REPAIR = (
-    # Whoever has the lock may be apt itself, gone on without us.
+    # The lock's holder may be our own apt, still running after a lost connection.
     "export LC_ALL=C DEBIAN_FRONTEND=noninteractive; for second in $(seq 300); do "
     "said=$(dpkg --force-confdef --force-confold --configure -a 2>&1) && break; "
     'case "$said" in *lock*) sleep 1;; *) break;; esac; done; echo "$said"; '
     f"{shlex.join([*APT, *KEEP_OLD, 'install', '--fix-broken'])} || true"
 )
-# All that is new counts: apt would keep much of it, as what others suggest.
+# All new packages count: apt would keep many as other packages' suggestions.
 INSTALLED = (
     r"dpkg-query -Wf '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u"
 )
@@ -118,13 +118,13 @@ def plan(
     if made != survey.text(setup_files.SETUP):
         note = Put(setup_files.SETUP, made.encode())
         folder = run("install", "-d", "-m", "755", setup_files.MEMORY)
-        # First: however far the rest gets, `remove` knows of it.
+        # First, so that `remove` knows about it however far the rest gets.
         steps.insert(0, Step("remember", f"{setup_files.SETUP}, for deploy remove", (folder, note)))
     return steps
 
 
 def alone(command: str) -> Run:
-    """Return a command that goes on where the connection is lost: half a package is a burden."""
+    """Return a command that survives a lost connection: half-installed packages are a nuisance."""
     return Run(
         "trap '' HUP PIPE; told=$(mktemp) && "
         f'{{ {{ {command}; }} </dev/null >"$told" 2>&1; code=$?; cat "$told"; rm "$told"; '
@@ -138,7 +138,7 @@ def missing_packages(survey: Survey, needs: Needs) -> list[str]:
 
 
 def missing_python(survey: Survey, needs: Needs) -> list[str]:
-    """Return the requirements that the venv does not meet yet; all, if it is to be made anew."""
+    """Return the requirements that the venv lacks; all of them if it has to be remade."""
     found = survey.venv["packages"] if venv_fits(survey) and survey.venv else {}
     have = {canonicalize_name(name): version for name, version in found.items()}
     wanted = [Requirement(one) for one in needs.pip]
@@ -151,7 +151,7 @@ def missing_python(survey: Survey, needs: Needs) -> list[str]:
 
 
 def venv_fits(survey: Survey) -> bool:
-    """Return whether there is a whole venv, of the Python that the system has now."""
+    """Return whether there is a complete venv of the system's present Python."""
     venv = survey.venv
     return venv is not None and tuple(venv["python"]) == survey.python and venv["whole"]
 
@@ -200,7 +200,7 @@ def _groups(survey: Survey, needs: Needs) -> Iterator[Step]:
 
 
 def _for_login(survey: Survey) -> tuple[str, ...]:
-    """Return the groups of whoever pushes: to see the status, and the journal."""
+    """Return the groups that the pushing user needs: to see the status and the journal."""
     return () if survey.login == "root" else (USER, "systemd-journal")
 
 

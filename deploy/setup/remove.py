@@ -1,4 +1,4 @@
-"""Taking handwave off a host: whatever setup.json says that `deploy setup` made. Pure."""
+"""Removing handwave from a host: everything that setup.json says `deploy setup` made. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from deploy.setup.survey import Survey
 
 OURS = (".service.d", ".conf.d")
-"""How folders end that hold nothing but drop-ins: gone with the last of them."""
+"""Suffixes of folders that hold only drop-ins, removed with the last one."""
 
 
 def plan(survey: Survey) -> list[Step]:
-    """Return what must happen for nothing of handwave to be left; nothing, if nothing is."""
+    """Return the steps that remove handwave completely; none if nothing is left."""
     memory = read_memory(survey)
     made, targets = memory["made"], [Target(**one) for one in memory["targets"]]
     if not targets:

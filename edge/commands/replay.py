@@ -22,7 +22,7 @@ from edge.errors import SourceError, did_you_mean, named, printable
 from edge.files import is_file, is_folder
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
-from edge.replay.events import SOON, Events, Verdict, at_most
+from edge.replay.events import SOON, Events, Verdict, poisson_upper
 from edge.replay.played import Decided, Replay
 from edge.replay.truth import Truth, read_truth
 from edge.service import until_stopped
@@ -115,7 +115,7 @@ def _doubts(played: Replay, labels: Sequence[str], *, ended: bool) -> Iterator[s
 
 
 def _as_json(played: Replay, decider: Decider, model: str, source: str) -> dict[str, Any]:
-    """Return the report for scripts; what only the truth can tell is null without it."""
+    """Return the report for scripts; figures that need the truth are null without it."""
     events = played.events
     found: dict[str, Any] = {
         "model": model,
@@ -139,7 +139,7 @@ def _as_json(played: Replay, decider: Decider, model: str, source: str) -> dict[
         "mistaken": events.mistaken,
         "hours": round(played.seconds / 3600, 6),
         "false_per_hour": _per_hour(events.false, played.seconds),
-        "false_per_hour_at_most": _per_hour(at_most(events.false), played.seconds),
+        "false_per_hour_at_most": _per_hour(poisson_upper(events.false), played.seconds),
         "labels": {label: _figures(events.of(label)) for label in _labels(events)},
         "missed_gestures": [
             {
@@ -235,7 +235,7 @@ def _cells(events: Events) -> list[str]:
 
 def _false_line(played: Replay) -> str:
     false, seconds = played.events.false, played.seconds
-    rate, most = _per_hour(false, seconds), _per_hour(at_most(false), seconds)
+    rate, most = _per_hour(false, seconds), _per_hour(poisson_upper(false), seconds)
     line = f"false triggers: {false} in {_time(seconds)}"
     if rate is None or most is None:
         return line
@@ -243,7 +243,7 @@ def _false_line(played: Replay) -> str:
 
 
 def _few(number: float) -> str:
-    """Return a number with three digits or, above a thousand, all before the point."""
+    """Return a number with three digits or, above a thousand, as a whole number."""
     return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
 
 
@@ -270,5 +270,5 @@ def _median(delays: list[float]) -> float | None:
 
 
 def _p95(delays: list[float]) -> float | None:
-    """Return the delay that 95 % do not exceed: one that there was, none in between."""
+    """Return the 95th percentile of the delays: a measured one, not interpolated."""
     return round(sorted(delays)[math.ceil(0.95 * len(delays)) - 1], 3) if delays else None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SOCKET = "live.sock"
-"""In the service's folder: where `deploy watch` and `deploy pull` come to."""
+"""Socket in the service's folder that `deploy watch` and `deploy pull` connect to."""
 
 
 @click.command(
@@ -133,7 +133,7 @@ def _page(device: Device, port: int | None, host: str) -> Iterator[Show | None]:
 
 @contextmanager
 def _door(device: Device, *, forever: bool) -> Iterator[Show | None]:
-    """Let people of the service's group look at the page through its folder, if it has one."""
+    """Serve the page on a socket in the service's folder, if any, for the service's group."""
     path = runtime_file(SOCKET) if forever else None
     if path is None:
         yield None
@@ -158,7 +158,7 @@ def _door(device: Device, *, forever: bool) -> Iterator[Show | None]:
 
 
 def _all(*shows: Show | None) -> Show:
-    """Return what shows a step to each, of those that there are."""
+    """Return one function that calls each of these that is not None."""
     wanted = [show for show in shows if show is not None]
 
     def show_all(step: Step, wiring: Wiring) -> None:
@@ -169,14 +169,14 @@ def _all(*shows: Show | None) -> Show:
 
 
 def _source(asked: str | None, config: Config) -> str:
-    """Return the source to open: what was asked for counts most."""
+    """Return the source to open: the one asked for, or else the configured one."""
     if asked == "":  # as from a variable that is not set
         raise click.UsageError("--source is empty; leave it out for the camera")
     return asked or config.source or default_source()
 
 
 def _slow(config: Config, source: str) -> Iterator[Callable[[], object]]:
-    """Yield what imports the large libraries that the outputs and the camera will want."""
+    """Yield functions that import the large libraries of the outputs and the camera."""
     if config.outputs():
         yield partial(import_module, "gpiozero")
     if source == "pi":
@@ -186,7 +186,7 @@ def _slow(config: Config, source: str) -> Iterator[Callable[[], object]]:
 
 
 def open_project(config: Config) -> Project:
-    """Open the model, and say what a person should know before it watches."""
+    """Open the model, and print what the user should know before it watches."""
     project = Project.of(config, Classifier(config.model))
     settle()
     if config.keep.unsure:

@@ -41,7 +41,7 @@ class Word(msgspec.Struct, frozen=True):
     age: float
     """Seconds."""
     gone: bool
-    """Whether its process is there no more."""
+    """Whether its process has ended."""
 
     @property
     def fresh(self) -> bool:
@@ -97,7 +97,7 @@ def read_word(path: Path, unit: Unit | None = None, *, now: float | None = None)
 
 
 def ask_systemd(unit: str) -> Unit | None:
-    """Return what systemd says of a unit; None where there is no systemd, or it knows no such."""
+    """Return what systemd says of a unit; None without systemd or the unit."""
     if shutil.which("systemctl") is None:
         return None
     wanted = "LoadState,ActiveState,SubState,NRestarts"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 HEARD = 0.5
-"""Seconds that what works in a thread, or a program, gets to say that it cannot."""
+"""Seconds that threads and programs get to report a failure."""
 
 
 @click.command("wiggle", cls=Command, epilog="Example: edge wiggle --pins mock rock buzzer")
@@ -86,7 +86,7 @@ def _choose(config: Config, words: Sequence[str]) -> list[tuple[str, str, Kind]]
 
 
 def _try(config: Config, one: tuple[str, str, Kind], pins: PinKind, seconds: float) -> bool:
-    """Do what the device does at a gesture, for this one output; return whether it went well."""
+    """Act as at a gesture, for this one output; return whether it went well."""
     label, name, output = one
     where = f"[when.{label}] {name}"
     click.echo(f"{where}: {describe(output.pins()) or 'no pins'}")
@@ -104,7 +104,7 @@ def _choose_told(config: Config, words: Sequence[str]) -> list[str]:
 
 
 def _told(config: Config) -> list[str]:
-    """Return the sections, such as `mqtt`, that are told of decisions and tried with no output."""
+    """Return the sections, such as `mqtt`, that observe decisions and are tried by themselves."""
     kinds = {name for _, name, _ in config.outputs()}
     return [
         name
@@ -114,7 +114,7 @@ def _told(config: Config) -> list[str]:
 
 
 def _tell(config: Config, name: str, pins: PinKind, seconds: float) -> bool:
-    """Do what the device does with a section that is told of decisions; nothing is decided."""
+    """Open a section that observes decisions, without any decision; return whether it went well."""
     click.echo(f"[{name}]: no pins")
     alone = msgspec.structs.replace(config, when={}, sections={name: config.sections[name]})
     return _run(alone, pins, f"[{name}]", None, max(seconds, HEARD))
@@ -136,7 +136,7 @@ def _run(config: Config, pins: PinKind, where: str, label: str | None, seconds: 
 
 
 class Errors(logging.Handler):
-    """Counts what outputs say that they did not do, also in threads, while it is entered."""
+    """Counts the errors that outputs log, in any thread, within the block."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

@@ -33,13 +33,13 @@ class Follower(Protocol):
 
 @runtime_checkable
 class Shot(Protocol):
-    """What fires once and wants to know at which decision."""
+    """Something that fires once and takes the decision."""
 
     def fire(self, decision: Decision) -> object: ...
 
 
 class Observer(Protocol):
-    """What is told of every decision that changes something, whichever label."""
+    """Something told of every decision that changes anything, for all labels."""
 
     def decided(self, decision: Decision) -> object: ...
 
@@ -106,15 +106,15 @@ class Outputs:
             self._try(decision.label, output)
 
     def _leave_off(self, label: str | None, output: Switch) -> None:
-        """Switch off one that failed, until its label is decided anew: frames are many."""
+        """Switch off a failed output until its label is decided again: frames are many."""
         self._try(label, output.off)
         self._on = [one for one in self._on if one is not output]  # a new list: it may be walked
 
     def off(self) -> None:
-        """Switch off whatever is on, all of it even when some fails to."""
+        """Switch off all outputs that are on, even when some fail."""
         while self._on:
             self._try(None, self._on[-1].off)
-            self._on.pop()  # only now: a signal in the middle of off() leaves it to close()
+            self._on.pop()  # only now: if a signal interrupts off(), close() repeats it
 
     def close(self) -> None:
         """Switch everything off and let go of the hardware; closing twice is fine."""
@@ -126,7 +126,7 @@ class Outputs:
                 getattr(output, "close", lambda: None)()
 
     def _try(self, label: str | None, act: Callable[..., object], *arguments: object) -> bool:
-        """Call what somebody else wrote; return whether it went well."""
+        """Call foreign code; return whether it succeeded."""
         try:
             act(*arguments)
         except Exception as problem:  # a device that stands alone goes on

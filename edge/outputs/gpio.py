@@ -1,6 +1,6 @@
 """gpiozero itself, real pins or its own mock ones: nothing else imports it."""
 
-# ruff: noqa: SLF001  (gpiozero's pins have no other words for those who refine them)
+# ruff: noqa: SLF001  (subclassing gpiozero's pins needs their private methods)
 from __future__ import annotations
 
 import os

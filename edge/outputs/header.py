@@ -25,7 +25,7 @@ PLACES = dict(enumerate(_NAMES.split(), start=1))
 PLACE_OF = {int(name[4:]): place for place, name in PLACES.items() if name.startswith("GPIO")}
 """The place of each BCM pin."""
 PHYSICAL_TO_BCM = {place: bcm for bcm, place in PLACE_OF.items() if place not in HEADER_PINS}
-"""Places on the header that are no BCM numbers; a place below 28 cannot be told from one."""
+"""Places above 27, which cannot be BCM numbers; lower places are ambiguous."""
 NOTE = 30
 """Letters that a note beside the drawing may have."""
 

@@ -34,19 +34,19 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     short: ClassVar[str]
     """The field that a bare value stands for."""
     lists: ClassVar[bool] = True
-    """Whether a list means several outputs; False where a list is one value, as of a command."""
+    """Whether a list means several outputs; False where a list is one value, as for a command."""
     shared: ClassVar[bool] = False
     """Whether labels may share its pins, as colours of one RGB LED; else a pin taken twice is an
     error."""
     alike: ClassVar[tuple[str, ...]] = ()
-    """Settings in which labels that share pins must agree, as they are the device's own."""
+    """Settings that labels sharing pins must agree on, as they belong to the device."""
     section: ClassVar[type[Section] | None] = None
-    """What a table of the kind's own name at the top of `edge.toml` says for all its outputs."""
+    """Settings for all its outputs: a table of the kind's name at the top of `edge.toml`."""
 
     lacking: ClassVar[str] = ""
-    """What a person is told where there is no such table; empty: it may be left out."""
+    """Message if the required table is absent; empty if it is optional."""
     library: ClassVar[str] = ""
-    """The module that is imported when it is opened, if not every Pi has it."""
+    """The module imported on opening, if not every Pi has it."""
 
     def pins(self) -> tuple[int, ...]:
         """Return the BCM pins it takes."""
@@ -67,7 +67,7 @@ class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return ()
 
     def programs(self) -> tuple[str, ...]:
-        """Return the programs it starts, of those that not every Pi has."""
+        """Return the programs it starts that not every Pi has."""
         return ()
 
     def read_secrets(self, folder: Path) -> None:
@@ -137,7 +137,7 @@ def find_kind(name: str) -> type[Kind] | None:
     """
     from edge.outputs import pins
 
-    # Those on pins first: whoever has only these need not load what the others are made of.
+    # Kinds on pins first: who uses only these need not load the other kinds' modules.
     if name in pins.KINDS:
         return pins.KINDS[name]
     if name in built_in():

@@ -1,6 +1,6 @@
 """MQTT: every decision as a sensor of Home Assistant, and messages of one's own a label.
 
-Here is what is said, and to whom; `mqtt_post` brings it there.
+This module makes the messages; `mqtt_post` sends them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 30
-"""Seconds of silence after which the broker is asked whether it is there; it asks likewise."""
+"""Seconds of silence after which the connection is probed, from either side."""
 LONGEST_PAUSE = 60
 """Seconds between two tries to connect, at most; they begin with one and double."""
 MAX_TOPIC = 200
 MAX_PASSWORD_BYTES = 1000
 _left: dict[tuple[str, int], set[str]] = {}
-"""By broker, the topics that this process has left there for who comes later: a reload with another
-name takes them back, else Home Assistant shows a device that is no more."""
+"""By broker, the retained topics that this process has set: a reload with another name clears them,
+else Home Assistant shows a device that no longer exists."""
 
 
 class Broker(Section, frozen=True):
@@ -94,7 +94,7 @@ class Broker(Section, frozen=True):
 
 
 class Mqtt(Kind, frozen=True):
-    """A message of one's own: once, or with `payload_off` one when it begins and one at its end."""
+    """A message of the user's own: one per decision, or with `payload_off` one at start and end."""
 
     short: ClassVar[str] = "topic"
     section: ClassVar[type[Section] | None] = Broker
@@ -120,7 +120,7 @@ class Mqtt(Kind, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """A switch whose two sides are two messages."""
+    """A switch that sends one message for on and another for off."""
 
     post: Post
     begin: Message
@@ -134,7 +134,7 @@ class Follower:
 
 
 class Device:
-    """What the broker, and Home Assistant behind it, sees of this device.
+    """This device as the broker and Home Assistant see it.
 
     Args:
         settings: `[mqtt]`.
@@ -152,9 +152,9 @@ class Device:
         kept = {*found, self._topics.state, self._topics.status}
         broker = settings.host, settings.port
         for topic in _left.get(broker, set()) - kept:
-            post.change(Message(topic, "", retain=True))  # by which the broker forgets it
+            post.change(Message(topic, "", retain=True))  # an empty retained message deletes it
         _left[broker] = kept
-        self._tell(None, None)  # not what the last run left with the broker
+        self._tell(None, None)  # replaces what the last run left at the broker
         self._keep(self._topics.status, "online")
 
     def decided(self, decision: Decision) -> None:
@@ -190,7 +190,7 @@ class Topics:
 
 
 def discovery(settings: Broker, labels: list[str]) -> dict[str, dict[str, Any]]:
-    """Return what Home Assistant wants to know, by topic: a sensor, and an event for automations.
+    """Return Home Assistant's discovery messages by topic: a sensor, and an event for automations.
 
     One message an entity, which every version understands, and other systems as well. Source:
     https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery
@@ -258,8 +258,8 @@ def _open_post(settings: Broker, folder: Path) -> Post:
     port = settings.port or (8883 if tls else 1883)
 
     def make() -> Client:
-        # The same id each time: a broker that still holds the connection of before a power cut ends
-        # that one first, so that its last will comes before our "online" and not after it.
+        # The same id each time: a broker that still holds the connection from before a power cut
+        # ends that one first, so that its last will precedes our "online".
         client = Client(CallbackAPIVersion.VERSION2, client_id=f"handwave_{_slug(name)}")
         client.suppress_exceptions = True  # a mistake in a callback must not end paho's thread
         client.will_set(Topics(settings).status, "offline", qos=1, retain=True)
@@ -275,7 +275,7 @@ def _open_post(settings: Broker, folder: Path) -> Post:
 
 
 def _trusted(ca_file: str | None, folder: Path) -> SSLContext:
-    """Return what tells a broker's certificate from others': the system's or the user's own."""
+    """Return the TLS context that trusts the system's certificates, or the user's own."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LATE = 10.0
-"""Seconds after which a message that fires is not sent any more: late news is no news."""
+"""Seconds after which a fired message is dropped: late news is no news."""
 FIRED = 8
-"""Messages that fire and may wait; a further one takes the oldest's place."""
+"""Fired messages that may wait; a further one replaces the oldest."""
 CONNECTED = "mqtt: connected to %s"
 BRIEF = 10.0
 """Seconds that a connection must last to count as one that worked."""
@@ -43,10 +43,10 @@ class Message:
 
 
 class Post:
-    """Messages on their way to the broker, for ever trying to reach it.
+    """Queue of messages to a broker; reconnects for ever.
 
-    They are handed to paho one at a time, so that what waits stays ours: of a state the newest, of
-    what fires the last few for as long as they are news. An hour without a broker costs nothing.
+    They are handed to paho one at a time, so that the queue stays ours: of states the newest, of
+    fired messages the last few while they are news. An hour without a broker costs nothing.
 
     Args:
         make: returns a client that is set up and about to connect.
@@ -57,7 +57,7 @@ class Post:
     def __init__(self, make: Callable[[], Client], where: str, name: str) -> None:
         self._make, self._where, self._name = make, where, name
         self._news = threading.Condition()  # guards what follows; never held while calling paho
-        self._kept: dict[str, Message] = {}  # by topic: told anew after each connection
+        self._kept: dict[str, Message] = {}  # by topic: sent again after each connection
         self._due: dict[str, Message] = {}  # by topic: the newest, not yet sent
         self._fired: deque[tuple[float, Message]] = deque(maxlen=FIRED)
         self._linked = False
@@ -80,13 +80,13 @@ class Post:
             return len(self._due) + len(self._fired)
 
     def keep(self, message: Message) -> None:
-        """Send a state; the broker is told the newest again whenever it is back."""
+        """Send a state; the newest is sent again after every reconnection."""
         with self._news:
             self._kept[message.topic] = self._due[message.topic] = message
             self._news.notify_all()
 
     def change(self, message: Message) -> None:
-        """Send a state once; while the broker is away a newer one takes its place."""
+        """Send a state once; while the broker is away a newer one replaces it."""
         with self._news:
             self._due[message.topic] = message
             self._news.notify_all()
@@ -120,7 +120,7 @@ class Post:
             self._hand_over(*one)
 
     def _take(self) -> tuple[float | None, Message] | None:
-        """Wait for the next message, and since when it has waited if it fires; None is the end."""
+        """Wait for the next message; return it and, if it fires, when it was queued. None ends."""
         with self._news:
             while True:
                 # States first, as Home Assistant must know us before our events; at the end they
@@ -135,7 +135,7 @@ class Post:
                     left = self._deadline - time.monotonic()
                     if self._tried or left <= 0:
                         return None
-                    self._news.wait(left)  # a short life, as in `edge wiggle`, sends all the same
+                    self._news.wait(left)  # a brief connection, as in `edge wiggle`, still sends
                 else:
                     self._news.wait()
 
@@ -165,9 +165,9 @@ class Post:
         return client
 
     def _redial(self) -> None:
-        """Begin anew: what paho was given with qos 1 or 2, it would send when it is back, for ever.
+        """Start a new client: paho resends qos 1 and 2 messages after each reconnection, for ever.
 
-        It has no other way to take a message back.
+        It has no other way to withdraw a message.
         """
         old = self._client
         old.on_connect_fail = old.on_disconnect = None
@@ -197,7 +197,7 @@ class Post:
             self._parted.clear()
             self._since = time.monotonic()
             if self._said is None or not self._said.startswith("thrown out"):
-                # Who was told of a trouble wants to know that it is over, and of the next.
+                # Whoever was told of a problem is told of its end, and of the next one.
                 log.log(logging.WARNING if self._told else logging.INFO, CONNECTED, self._where)
                 self._said = None
             self._told = False
@@ -231,7 +231,7 @@ class Post:
             )
         if was and not self._closing:
             if time.monotonic() - self._since >= BRIEF:
-                self._said = None  # that one worked: whatever is wrong now is new
+                self._said = None  # that connection worked: any problem now is new
                 self._say(f"lost {self._where} ({reason}); trying again for ever")
             else:
                 self._say(
@@ -240,7 +240,7 @@ class Post:
                 )
 
     def _say(self, text: str) -> None:
-        """Log what is wrong, once: a device that stands alone tries for days."""
+        """Log a problem once: a device may retry for days."""
         if text != self._said:
             self._told = not self._closing
             if self._told:

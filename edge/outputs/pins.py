@@ -246,7 +246,7 @@ class Motor(Kind, frozen=True):
         def on() -> None:
             if self.direction != "stop":
                 getattr(motor, self.direction)(self.speed)
-                _enable(motor, on=True)  # last, so that nothing turns the wrong way for a moment
+                _enable(motor, on=True)  # last, so that nothing turns the wrong way first
 
         def off() -> None:
             _enable(motor, on=False)
@@ -264,7 +264,7 @@ class Motor(Kind, frozen=True):
 
 
 class _Part:
-    """What one label does with a device that others may share.
+    """One label's use of a device that others may share.
 
     Args:
         device: closed when this is; closing it twice is fine.
@@ -283,7 +283,7 @@ class _Part:
 
     def close(self) -> None:
         if not self._device.closed:
-            self._off()  # a pin that is let go floats: it should have been low before
+            self._off()  # a released pin floats: it should be low before that
         self._device.close()
 
 
@@ -352,7 +352,7 @@ class _Player:
                         return
                 if not repeat:
                     return
-        except Exception as problem:  # nobody else would hear of it
+        except Exception as problem:  # nobody else would report it
             log.error("tone: %s", problem, exc_info=log.isEnabledFor(logging.DEBUG))
         finally:
             self._buzzer.stop()
@@ -374,8 +374,7 @@ class _Melody:
 class _Arm:
     """A servo that several labels turn.
 
-    While it is not wanted it gets no pulses: it neither hums nor trembles, and can be moved by
-    hand.
+    While unused it gets no pulses: it neither hums nor trembles, and can be moved by hand.
     """
 
     def __init__(self, servo: Any, rest: float | None) -> None:
@@ -416,7 +415,7 @@ class _Arm:
 
     def _settled(self) -> None:
         with self._lock:
-            if self._timer is threading.current_thread():  # else it was wanted again meanwhile
+            if self._timer is threading.current_thread():  # else it was wanted again
                 self._timer = None
                 self._servo.detach()
 

@@ -1,7 +1,7 @@
 """Other programs: started and watched in a worker's thread, so that no frame waits for one.
 
-Each is the head of a process group of its own, which Ctrl-C does not reach and which is ended as a
-whole. Nothing it says goes anywhere, but for its last words when it fails.
+Each leads its own process group, which Ctrl-C does not reach and which is ended as a whole. Its
+output is discarded, except the last line when it fails.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRACE = 0.5
-"""Seconds that a program has, once asked to end, before it is made to."""
+"""Seconds between asking a program to end and killing it."""
 TAIL = 2000
 """Bytes kept of what a program said last."""
 SLOWEST = 0.05
 """Seconds between two looks at a program, at most."""
 OURS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
-"""What systemd tells us and nobody else."""
+"""Environment variables that systemd means for this process alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Ended:
     words: str
     """The last line that it said; may be empty."""
     cut: bool = False
-    """Whether it was ended because somebody wanted it to."""
+    """Whether it was ended on request."""
     late: bool = False
-    """Whether it was ended because its time was up."""
+    """Whether it was ended by its time limit."""
 
     @property
     def well(self) -> bool:
-        """Whether there is nothing to say about it."""
+        """Whether there is no problem to report."""
         return self.cut or (not self.late and self.code == 0)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class Ended:
 
 
 class Once:
-    """Says a trouble when it begins, and no more until it is over."""
+    """Logs a problem when it begins, and not again until it is over."""
 
     def __init__(self) -> None:
         self._last: str | None = None
@@ -137,7 +137,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
     _signal(child, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         child.wait(GRACE)
-    _signal(child, signal.SIGKILL)  # for those of the group as well who did not listen
+    _signal(child, signal.SIGKILL)  # also for members of the group that ignored SIGTERM
     child.wait()
 
 
@@ -171,7 +171,7 @@ def _end_rest(child: subprocess.Popen[bytes]) -> None:
 
 def _hear(pipe: int, said: bytes) -> bytes:
     """Return the end of what was said, with what can be read now."""
-    for _ in range(16):  # 1 MB: who never stops talking is not listened to for ever
+    for _ in range(16):  # 1 MB: an endless talker must not hold us up
         try:
             more = os.read(pipe, 65536)
         except BlockingIOError:

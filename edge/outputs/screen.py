@@ -34,12 +34,12 @@ HEADS = {
     ".jpeg": (b"\xff\xd8\xff",),
     ".gif": (b"GIF87a", b"GIF89a"),
 }
-"""How a file of each ending begins."""
+"""First bytes of files with each suffix."""
 SHOW = Path(__file__).with_name("show.py")
 PAUSE = 30.0
 """Seconds between two starts of the program that draws, at least: without a screen it ends soon."""
 PATIENCE = 20.0
-"""Seconds within which it has done what it was asked, or else hangs; a start may take many."""
+"""Seconds for an answer, after which it counts as hung; starting may take many."""
 LOOK = 0.1
 """Seconds between two looks whether we should stop waiting."""
 QUIET = {
@@ -120,13 +120,13 @@ class Screen:
     def __init__(self, idle: Path | None = None) -> None:
         self._idle = idle
         self._wanted: Path | None = idle
-        self._shown: Path | None = None  # by the painter, as far as we know
+        self._shown: Path | None = None  # what the painter shows, as far as we know
         self._painter: Painter | None = None
         self._started_at = float("-inf")
         self._once = Once()
         self._each: defaultdict[Path | None, Once] = defaultdict(Once)  # by picture
         self._worker = Worker("picture")
-        self._worker.do(self._tell)  # so that the screen is ours, and no login is seen
+        self._worker.do(self._tell)  # takes the screen, so that no login is seen
 
     def prepare(self, picture: Path) -> None:
         """Have a picture read when there is time, so that it is shown without delay."""
@@ -154,7 +154,7 @@ class Screen:
             self._painter.close()
 
     def _tell(self) -> None:
-        """See to it that what should be shown is."""
+        """Make the painter show what should be shown."""
         wanted = self._wanted
         if self._painter is None and time.monotonic() - self._started_at > PAUSE:
             self._started_at = time.monotonic()
@@ -215,7 +215,7 @@ class Painter:
             PainterError: it has ended, or is silent for `PATIENCE` seconds.
         """
         assert self._child.stdin and self._child.stdout  # noqa: PT018, S101  (they are pipes)
-        with suppress(BrokenPipeError):  # what it said last comes below
+        with suppress(BrokenPipeError):  # its last message is read below
             self._child.stdin.write(json.dumps([what, path]).encode() + b"\n")
         until = time.monotonic() + PATIENCE
         while not self._stopping.is_set():
@@ -237,7 +237,7 @@ class Painter:
             if pipe:
                 pipe.close()
         with suppress(subprocess.TimeoutExpired):
-            self._child.wait(GRACE)  # by itself, with the end of its stdin, it leaves all tidy
+            self._child.wait(GRACE)  # at the end of its stdin it exits by itself, tidily
         if self._child.poll() is None:
             end(self._child)
 

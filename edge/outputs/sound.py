@@ -35,7 +35,7 @@ PACKAGES = {"aplay": "alsa-utils", "mpg123": "mpg123", "espeak-ng": "espeak-ng"}
 """Apt's package of each program."""
 LONGEST_TEXT = 500
 SPEAK_WITHIN = 30.0
-"""Seconds in which a text must have become speech."""
+"""Time limit for making speech from a text, seconds."""
 
 
 class Loudspeaker(Section, frozen=True):
@@ -69,7 +69,7 @@ class Sound(Kind, frozen=True):
 
 
 class Voice(Section, frozen=True):
-    """`[say]`: how everything is said that does not say it itself."""
+    """`[say]`: defaults for every `say`."""
 
     voice: str = "en"
     """One of `espeak-ng --voices`, such as `de` or `en-us+f3`."""
@@ -150,7 +150,7 @@ class Speaker:
         self._worker.close()
 
     def _play(self, decision: Decision, sound: Callable[[threading.Event], object]) -> None:
-        # The event first, then the look: either we see the newer decision, or it sees this event.
+        # Event first, then the check: either we see the newer decision, or it sees this event.
         cut = self._cut = threading.Event()
         if self._decision is decision:
             sound(cut)
@@ -254,7 +254,7 @@ def _play(
     cut: threading.Event,
     stdin: IO[bytes] | None = None,
 ) -> None:
-    """Play something to its end; what hinders it is said once, until it is heard again."""
+    """Play something to its end; a problem is logged once, until playing works again."""
     try:
         ended: Ended = run(words, cut=cut, stdin=stdin)
     except FileNotFoundError:

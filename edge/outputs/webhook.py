@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GIVE_UP = 60.0
-"""Seconds after the gesture at which it is too late to be told."""
+"""Seconds after the gesture when it is too late to report it."""
 FIRST_PAUSE = 1.0
 """Seconds before the second try; each further pause is twice as long, up to `LONGEST_PAUSE`."""
 LONGEST_PAUSE = 15.0
 PASSING = frozenset({408, 425, 429})
-"""Answers, besides 500 and above, that may be others in a moment."""
+"""Status codes, besides 500 and above, worth retrying."""
 MAX_SECRET_BYTES = 4000
 LATE = "no answer in time"
 OURS = frozenset({"connection", "content-length", "host", "transfer-encoding"})
-"""Headers that follow from the URL and the body; another one makes a request that nobody reads."""
+"""Headers derived from the URL and the body; wrong ones make an unreadable request."""
 
 
 class Webhook(Kind, frozen=True):
@@ -84,7 +84,7 @@ class Webhook(Kind, frozen=True):
         headers = _joined({"User-Agent": "handwave", "Connection": "close"}, self.headers)
         if self.secret_file is not None:
             headers["Authorization"] = f"Bearer {_secret(wiring.folder / self.secret_file)}"
-        # A worker a URL: what fails, or is slow, holds up no other; not on the same server either.
+        # One worker per URL: a failing or slow one delays no other, even on the same server.
         return Shot(self, headers, wiring.share(("webhook", self.url), lambda: Worker("webhook")))
 
 
@@ -123,7 +123,7 @@ class Shot:
                 return
             if asked is None:
                 break
-            # Never later than the end: a server may ask for a day of peace.
+            # Never later than the end: a server may ask for a day's pause.
             left = max(until - time.monotonic(), 0)
             if self._worker.stopping.wait(min(max(pause, asked), left)):
                 break
@@ -151,8 +151,8 @@ class Shot:
             headers = _joined({"Content-Type": "application/json"}, headers)
         wait = urllib3.Timeout(connect=settings.seconds, read=settings.seconds)
         try:
-            # No redirects: they would take our words, and the secret, to where nobody said. What
-            # the server says is not read, as it may be without end; the connection is for once.
+            # No redirects: they would take our data, and the secret, to an unnamed server. The
+            # body is not read, as it may be endless; the connection is not reused.
             with urllib3.PoolManager() as manager, Deadline(settings.seconds) as end:
                 pool = manager.connection_from_url(settings.url)
                 pool.ConnectionCls = end.watched(pool.ConnectionCls)
@@ -171,8 +171,8 @@ class Shot:
 class Deadline:
     """Ends a connection some seconds after it came about, while it is entered.
 
-    urllib3's own time to answer is that of each read: a server that sends a line a second has a
-    minute or two of it.
+    urllib3's own limit is per read: a server that sends a line a second could take a minute or
+    two.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -241,7 +241,7 @@ def _joined(ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Return what a stranger wrote as a bit of one line."""
+    """Return foreign text shortened to part of one line."""
     return printable(text)[:120]
 
 

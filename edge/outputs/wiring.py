@@ -127,7 +127,7 @@ class Wiring:
                     try:
                         self.when[label].append(output.open(self))
                     except HandwaveError as problem:
-                        if output.pins():  # of the machine, more often than of one output
+                        if output.pins():  # more often the machine's fault than one output's
                             raise
                         place = "" if str(problem).startswith("[") else f"[when.{label}] {name}: "
                         raise OutputError(f"{config.path}: {place}{problem}") from problem
@@ -143,7 +143,7 @@ class Wiring:
 
 
 def _told(problem: Exception) -> str:
-    """Return what an error of somebody else's says; a KeyError is just a word."""
+    """Return a foreign error's message; a KeyError's is just a word."""
     name, text = type(problem).__name__, str(problem)
     return f"{name}: {text}" if isinstance(problem, LookupError) or not text else text
 

@@ -21,7 +21,7 @@ SHORTEST = 16
 """Characters of a token: nobody guesses so many."""
 MAKE_ONE = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe())'"
 WRONG = "wrong"
-"""In the address of the form that asks once more."""
+"""Query parameter of the form that asks for the token again."""
 MONTH = 30 * 24 * 3600
 
 
@@ -68,7 +68,7 @@ class Guard:
         self._digest = None if token is None else _digest(token)
 
     def check(self, headers: Message, query: str, port: int, path: str = "") -> Answer | None:
-        """Return what to answer to a request that may not be answered; None if it may.
+        """Return the refusal of a forbidden request; None if it is allowed.
 
         Args:
             headers: the request's.
@@ -99,13 +99,13 @@ class Guard:
             return None
         if any(self._knows(value) for value in _cookies(headers, cookie)):
             return None
-        if told is not None and path == "/":  # a person's slip is no reason to keep it there either
+        if told is not None and path == "/":  # even a wrong token should not stay in the address
             return Answer(303, "", (("Location", f"/?{WRONG}=1"),))
         line = "That is not it; try again." if parameter(query, WRONG) else ""
         return Answer(401, line, (("WWW-Authenticate", "Bearer"),))
 
     def _knows(self, digest: str) -> bool:
-        """Return whether it is the token's digest, in a time that says nothing of how near."""
+        """Return whether it is the token's digest, comparing in constant time."""
         known = self._digest or ""
         return hmac.compare_digest(digest.encode("utf-8", "replace"), known.encode())
 
@@ -123,7 +123,7 @@ def find_token() -> str | None:
 
 
 def _utf8(header: str) -> str:
-    """Return a header's text as who sent it wrote it: the library reads bytes as Latin-1."""
+    """Return a header's text as UTF-8: the library decodes it as Latin-1."""
     try:
         return header.encode("latin-1").decode()
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""What is seen at one moment, as a browser takes it."""
+"""One moment's picture and decision, in the browser's formats."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 LARGEST, SMALL = 640, 96
 """Pixels of the longer side: a browser's, and what a terminal can show."""
 QUALITY = 80
-"""JPEG's: hands are told apart at half the bytes of 95."""
+"""JPEG quality: half the bytes of 95, and hands can still be told apart."""
 
 
 @dataclass(slots=True, eq=False)
 class Look:
-    """One frame and what became of it. The encoding is done once, by who first asks for it."""
+    """One frame and its decision, encoded once, on the first request."""
 
     image: Image
-    """uint8 `[height, width, 3]`, RGB; nobody else's, so that no camera writes into it."""
+    """uint8 `[height, width, 3]`, RGB; a copy, so that no camera writes into it."""
     prediction: Prediction
     decision: Decision
     trouble: str | None
@@ -43,7 +43,7 @@ class Look:
     _jsons: dict[int, bytes] = field(default_factory=dict)
 
     def jpeg(self, side: int = LARGEST) -> bytes:
-        """Return the picture as JPEG, no side longer than so many pixels.
+        """Return the picture as JPEG, no side longer than `side` pixels.
 
         Raises:
             ImportError: there is no Pillow.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST = 16
-"""Connections at once; a further one takes the place of the one that has waited longest."""
+"""Connections at once; a further one replaces the longest waiting."""
 PATIENCE = 10.0
 """Seconds after which a connection is closed, however slow the other side is."""
 WAKE = 0.25
@@ -45,7 +45,7 @@ WAKE = 0.25
 PERIOD = 0.09
 """Seconds between two looks: about ten a second."""
 INTEREST = 2.0
-"""Seconds after a request for which somebody counts as looking; an older look is not shown."""
+"""Seconds after a request during which a viewer is assumed; older looks are not shown."""
 SAFE = (
     ("Cache-Control", "no-store"),
     ("Cross-Origin-Resource-Policy", "same-origin"),  # no <img> on another site's page
@@ -169,7 +169,7 @@ class Page:
         return _plain(200, f"{unsure.forget(ring, int(until))} taken away")
 
     def refusal(self, answer: Answer) -> tuple[int, str, bytes]:
-        """Return what a person sees who may not look; a form for the token if that is why."""
+        """Return the page for a refused visitor; a form if the token is missing or wrong."""
         if answer.status == HTTPStatus.UNAUTHORIZED:
             return 401, HTML, self._html["token.html"].replace(b"{told}", answer.text.encode())
         return _plain(answer.status, answer.text)
@@ -180,7 +180,7 @@ class Page:
         self._fresh.clear()
         self._wanted = now + INTEREST
         look = self._look
-        if look is None or now - look.time > INTEREST / 2:  # nobody was looking
+        if look is None or now - look.time > INTEREST / 2:  # there was no viewer
             # Frames that stopped will not come while we wait.
             if now - self._framed > INTEREST or not self._fresh.wait(INTEREST / 2):
                 return None
@@ -240,7 +240,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        """Bind, but ask no name server what we are called, as the library would."""
+        """Bind without the library's look-up of our host name."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -248,7 +248,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(host), int(port)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection, in the longest waiting one's place if need be."""
+        """Start a thread for a connection, replacing the longest waiting one if need be."""
         with self._lock:
             if len(self._since) >= MOST:
                 longest = min(self._since, key=self._since.__getitem__)
@@ -300,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def refuse(self) -> None:
         """Answer whoever wants to change something."""
-        with suppress(ValueError):  # what is left unread may cost them the answer
+        with suppress(ValueError):  # unread bytes may cost them the answer
             self.rfile.read(max(0, min(int(self.headers.get("Content-Length", 0)), 64_000)))
         self._send(*_plain(405, "there is nothing to change here"), extra=(("Allow", "GET, HEAD"),))
 
@@ -314,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse()
 
     def version_string(self) -> str:
-        """Say who answers, and nothing of which version."""
+        """Return the server's name, without a version."""
         return "handwave"
 
     def end_headers(self) -> None:
@@ -396,7 +396,7 @@ def _listen(page: Page, guard: Guard, host: str, port: int) -> _Server:
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """End a connection under its thread, which then sees its end."""
+    """End a connection while its thread uses it; the thread then sees its end."""
     with suppress(OSError):  # ended already
         connection.shutdown(socket.SHUT_RDWR)
 

@@ -58,7 +58,7 @@ class Events:
     wrong: Counter[str] = field(default_factory=Counter)
     """By the label decided for: false triggers."""
     mistaken: int = 0
-    """How many of them came while another gesture was shown, or in its grace."""
+    """False triggers during another gesture, or within `GRACE` after it."""
     _truth: tuple[str | None, float | None] = (None, None)
     _decided: str | None = None
     _time: float = math.inf
@@ -149,14 +149,14 @@ def triggers(label: str | None) -> bool:
     return label is not None and label != BACKGROUND
 
 
-def at_most(count: int, sure: float = 0.95) -> float:
-    """Return the mean that so many rare events leave possible: an upper bound, `sure` of the time.
+def poisson_upper(count: int, sure: float = 0.95) -> float:
+    """Return the upper confidence bound, at level `sure`, on the mean of a Poisson count.
 
-    The exact one-sided bound of a Poisson count; for none at all it is the rule of three: 3.0.
+    The bound is exact and one-sided; for a count of 0 it is the rule of three: 3.0.
     """
 
     def this_few(mean: float) -> float:
-        """Return how likely so few events, or fewer, are."""
+        """Return the probability of `count` events or fewer."""
         terms = (k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(count + 1))
         return sum(map(math.exp, terms))
 

@@ -1,4 +1,4 @@
-"""What came of a recording: what was decided, and with the truth at hand what it was worth."""
+"""The result of a recording: the decisions, and their verdicts where the truth is known."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Decided:
     label: str
     until: float
     verdict: Verdict | None = None
-    """What it was worth, where that is known."""
+    """The verdict on it, where the truth is known."""
 
 
 @dataclass(slots=True)
 class Replay:
-    """What came of a recording; pure: it takes one step of the loop after the other."""
+    """The result of a recording, built up from the loop's steps. Pure."""
 
     truth: Truth
     events: Events = field(default_factory=Events)
@@ -36,23 +36,23 @@ class Replay:
     troubles: Counter[str] = field(default_factory=Counter)
     """Frames in which nothing could be seen, by what was wrong."""
     names: dict[float, str] = field(default_factory=dict)
-    """What the frames are called at which a gesture began, or a decision, by their times."""
+    """Names, by time, of the frames at which a gesture or a decision began."""
     _seconds: float = 0.0
     _last: float | None = None
-    _lasts: float = 0.0
-    """Seconds from the last frame but one to the last."""
+    _last_gap: float = 0.0
+    """Seconds between the last two frames."""
     _open: bool = False
     """Whether the last of the decisions still holds."""
 
     @property
     def period(self) -> float:
         """Seconds from one frame to the next, at the end."""
-        return self._lasts
+        return self._last_gap
 
     @property
     def seconds(self) -> float:
         """How much was watched, pauses between recordings left out."""
-        return self._seconds + self._lasts
+        return self._seconds + self._last_gap
 
     def update(self, step: Step) -> None:
         """Take one more step."""
@@ -60,8 +60,8 @@ class Replay:
         self.frames += 1
         if self._last is not None:
             apart = now - self._last
-            self._seconds += apart if 0 <= apart <= GAP else self._lasts
-            self._lasts = apart if 0 <= apart <= GAP else self._lasts
+            self._seconds += apart if 0 <= apart <= GAP else self._last_gap
+            self._last_gap = apart if 0 <= apart <= GAP else self._last_gap
         if step.trouble:
             self.troubles[step.trouble] += 1
         truth, since = self.truth.of(step.frame)
@@ -72,13 +72,13 @@ class Replay:
         if step.frame.name and self.events.shown > shown:
             self.names[self.events.gestures[-1].start] = step.frame.name
         if self._open:
-            self.decisions[-1].until = now if self._last is None else self._last + self._lasts
+            self.decisions[-1].until = now if self._last is None else self._last + self._last_gap
         if decision.changed:
             self._open = triggers(decision.label)
             if self._open:
                 self.decisions.append(Decided(now, str(decision.label), now))
         if self._open:
-            self.decisions[-1].until = now + self._lasts  # should this be the last frame
+            self.decisions[-1].until = now + self._last_gap  # should this be the last frame
         if verdict is not None and self.truth.known:
             self.decisions[-1].verdict = verdict
         self._last = now

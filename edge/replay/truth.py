@@ -66,7 +66,7 @@ def read_truth(path: Path) -> list[Span]:
 
 
 def _fields(line: str, separator: str) -> list[str]:
-    """Return what stands between the separators; in quotes, a separator is a letter."""
+    """Return the fields between separators; a separator in quotes does not count."""
     fields = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
     return [field.strip() for field in fields]
 
@@ -101,14 +101,14 @@ class Truth:
         self._spans = spans
         self._next = 0
         self.known = spans is not None
-        """Whether anything is known so far."""
+        """Whether any truth is known so far."""
         self.unknown: Counter[str] = Counter()
-        """Frames by their label, where it is none of the model's."""
+        """Frames by their label, where the model does not have it."""
         self.met: set[float] = set()
         """The starts of the spans in which there was a frame."""
 
     def of(self, frame: Frame) -> tuple[str | None, float | None]:
-        """Return the label that the next frame shows, and since when, where that is written."""
+        """Return the label that the next frame shows, and since when if the file says so."""
         label, since = (frame.truth, None) if self._spans is None else self._find(frame.time)
         if label is not None and label not in self._labels:
             self.unknown[label] += 1

@@ -30,8 +30,8 @@ STALLED = 3.0
 CLOSING = 5.0
 """Seconds that a camera may take to close, before it is left to the end of the process."""
 FORGETTING = 0.01
-"""Seconds by which the quickest frame counts less with each later one: a single wrong time stamp
-must not make all others old for ever."""
+"""Seconds added to the smallest age seen, per frame, so that one wrong time stamp cannot make every
+later frame look old."""
 BUFFERS = 4
 """One with us, one kept as the newest, two with the camera: it never waits for us."""
 FULL_VIEW = 0.95
@@ -62,7 +62,7 @@ class Camera(Source):
     ) -> None:
         self._camera: Any = None
         self._rate = settings.rate
-        self._least = math.inf
+        self._smallest_age = math.inf
         picamera2 = load_picamera2()
         try:
             self._camera = _open(picamera2, settings.number)
@@ -111,7 +111,7 @@ class Camera(Source):
             self._camera.set_controls({"AfTrigger": controls.AfTriggerEnum.Start})
 
     def _adapt(self, given: Any, horizontal: bool, vertical: bool) -> None:  # noqa: FBT001  (a pair)
-        """Do ourselves what the camera, which may change what it was asked for, does not."""
+        """Do ourselves what the camera does not: it may change what it was asked for."""
         self._format = given["main"]["format"]
         if self._format not in FORMATS:
             raise SourceError(
@@ -134,10 +134,10 @@ class Camera(Source):
             yield frame
 
     def _newest(self) -> Frame:
-        """Return a frame that has waited for us for no longer than it takes to make another.
+        """Return the newest frame, at most one frame period old.
 
-        picamera2 hands out the oldest that it holds. That is one, unless Python was too busy to
-        let it sort them out.
+        picamera2 hands out the oldest frame it holds: the only one, unless Python was too busy to
+        let it drop older ones.
         """
         for left in reversed(range(BUFFERS)):
             request = self._camera.capture_request(wait=STALLED)
@@ -157,11 +157,12 @@ class Camera(Source):
     def _is_old(self, taken: float, microseconds: float) -> bool:
         """Return whether the camera must have made another since.
 
-        The camera takes its time for a frame: what the quickest took is what they all take.
+        Delivery takes constant time, so the smallest age ever seen is that of a frame that did
+        not wait.
         """
         age = self.now() - taken
-        self._least = min(self._least + FORGETTING, age)
-        return age > self._least + microseconds / 1e6
+        self._smallest_age = min(self._smallest_age + FORGETTING, age)
+        return age > self._smallest_age + microseconds / 1e6
 
     def _as_rgb(self, array: Image) -> Image:
         """Return a picture RGB; padding at the ends of lines, picamera2 has taken away."""
@@ -198,7 +199,7 @@ FORMATS = {
     "XRGB8888": (2, 1, 0),
     "NV12": (),
 }
-"""What can be read, by libcamera's names, and where red, green and blue are in each pixel."""
+"""Readable formats, by libcamera's names: where red, green and blue are in each pixel."""
 
 
 def load_picamera2() -> Any:
@@ -207,7 +208,7 @@ def load_picamera2() -> Any:
     Raises:
         SourceError: it is not installed.
     """
-    # Both say aloud what else is worth a line to them; what is wrong, we say.
+    # Both libraries log by themselves; we report errors, so silence them.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     if not log.isEnabledFor(logging.DEBUG):
         logging.getLogger("picamera2").setLevel(logging.CRITICAL)
@@ -300,7 +301,7 @@ def _sensor_mode(camera: Any, size: tuple[int, int], rate: float) -> dict[str, A
 def _controls(
     known: dict[str, Any], settings: CameraSettings, taken: card.Camera | None
 ) -> tuple[dict[str, Any], dict[str, object]]:
-    """Return what to set, of what this camera knows; and what it lacks, by name."""
+    """Return the controls to set, of those this camera has; and what it lacks, by name."""
     balance, exposure = settings.light(taken)
     period = 1 / settings.rate
     controls: dict[str, Any] = {}

@@ -87,7 +87,7 @@ class _Setup(NamedTuple):
 
 
 def serve(text: str) -> None:
-    """Lend the camera until the laptop has enough; ends the process, with code 1 for an error."""
+    """Lend the camera until the laptop ends; exits the process, with code 1 for an error."""
     wanted = msgspec.json.decode(text, type=Wanted)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as the unit does
     for number in ENDS:
@@ -109,7 +109,7 @@ def lent(unit: str) -> Iterator[bool]:
     """Stop a service for the block, if it runs; yield whether it did.
 
     Raises:
-        HandwaveError: nobody says whether it runs, it may not be stopped, or does not start again.
+        HandwaveError: its state is unknown, it may not be stopped, or it does not start again.
     """
     if not _runs(unit):
         yield False
@@ -132,7 +132,7 @@ def _runs(unit: str) -> bool:
         return False
     except subprocess.TimeoutExpired:
         raise HandwaveError(f"systemctl show {unit}: no answer") from None
-    if done.returncode:  # in doubt the service has the camera, and would fight for it
+    if done.returncode:  # when in doubt, assume that the service has the camera
         why = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         raise HandwaveError(f"systemctl show {unit}: {why}")
     running = {f"ActiveState={state}" for state in ("active", "activating", "reloading")}
@@ -155,11 +155,11 @@ def _systemctl(verb: str, unit: str) -> None:
 
 
 def _in_a_child(act: Callable[[Callable[[], bool]], None], *, orphaned: Callable[[], None]) -> int:
-    """Run something in a process of its own, which may hang or crash; return its exit code.
+    """Run `act` in a child process, which may hang or crash; return its exit code.
 
     Args:
-        act: what to run; it is given what tells whether we were killed.
-        orphaned: what the child does at its end, if we were.
+        act: what to run; its argument returns whether the parent was killed.
+        orphaned: what the child does at its end, if the parent was killed.
     """
     parent = os.getpid()
     child = os.fork()
@@ -184,7 +184,7 @@ def _in_a_child(act: Callable[[Callable[[], bool]], None], *, orphaned: Callable
 
 
 def _told(act: Callable[[], None]) -> int:
-    """Do something; return an exit code, having said what went wrong."""
+    """Run `act`; return an exit code, having printed any error."""
     try:
         act()
     except BrokenPipeError:  # the laptop has gone
@@ -225,7 +225,7 @@ def packed(frame: Frame, encode: Callable[[Image], tuple[int, bytes]]) -> bytes:
 
 
 def encoder() -> Callable[[Image], tuple[int, bytes]]:
-    """Return what makes a picture small; without Pillow it stays as large as it is."""
+    """Return the encoder of pictures: JPEG, or raw without Pillow."""
     try:
         from PIL import Image as Pictures
     except ImportError:
@@ -240,7 +240,7 @@ def encoder() -> Callable[[Image], tuple[int, bytes]]:
 
 
 class _Asked:
-    """Counts the bytes that come on stdin; a thread waits for them, and for their end."""
+    """Counts the bytes on stdin in a thread, until stdin ends."""
 
     def __init__(self) -> None:
         self._wanted = threading.Semaphore(0)
@@ -261,12 +261,12 @@ class _Asked:
             self._wanted.release(number)
         self._over.set()
         self._wanted.release()
-        time.sleep(GRACE)  # a camera that hangs, or a line that takes nothing more
+        time.sleep(GRACE)  # a camera or a connection that hangs
         os._exit(1)
 
 
 def _setup(wanted: Wanted) -> _Setup:
-    """Return how the service opens its camera, as far as there is a release that says so."""
+    """Return how the service opens its camera, from its release if there is one."""
     path = Path(wanted.root) / "current" / "edge.toml"
     if not path.exists():
         return _Setup(_camera_of(wanted.source), CameraSettings(), None, "nothing is pushed yet")
@@ -279,7 +279,7 @@ def _taken(model: Path) -> card.Camera | None:
     """Return how a model's pictures were taken; None where it cannot be opened."""
     from edge.classifier import Classifier
 
-    with suppress(HandwaveError):  # pictures for a better model are wanted all the more
+    with suppress(HandwaveError):  # a broken model needs new pictures all the more
         return Classifier(model).card.camera
     return None
 

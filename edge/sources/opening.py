@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHORT = 0.9
-"""The part of a film's frames below which it is said to break off: some formats guess at them."""
+"""Share of its declared frames below which a film counts as cut short; some formats guess them."""
 
 
 class Video(Source):

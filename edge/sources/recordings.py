@@ -21,7 +21,7 @@ from edge.pictures import (
     natural_key,
     read_those_that_can_be,
 )
-from edge.sources.taken import AUTOMATIC, read_note, session_of, turn_to
+from edge.sources.taken import AUTOMATIC, read_note, session_of, turn_between
 from edge.sources.turning import Turn, turn
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ class Folder(Source):
 
     live = False
     rest: ClassVar[float] = 0.5
-    """Seconds more where something else is shown: longer than a decider's window, shorter than its
-    gap."""
+    """Extra seconds between groups: longer than a decider's window, shorter than its gap."""
 
     def __init__(
         self, path: str | Path, *, rate: float = RATE, taken: card.Camera | None = None
@@ -95,7 +94,7 @@ class Folder(Source):
         self._open = False
 
     def _divided(self, names: list[Path]) -> list[_Shown]:
-        """Return which pictures belong together; a rest comes between."""
+        """Return the pictures in groups, played with a rest between groups."""
         return [(label, list(some)) for label, some in groupby(names, _label)]
 
     def _turned(self) -> Callable[[Path], Turn]:
@@ -106,7 +105,7 @@ class Folder(Source):
 
         @cache
         def noted(folder: Path) -> Turn:
-            return turn_to(taken, read_note(folder, error=SourceError) or AUTOMATIC)
+            return turn_between(read_note(folder, error=SourceError) or AUTOMATIC, taken)
 
         return lambda name: noted(self._root / session_of(name))
 
@@ -122,7 +121,7 @@ class Recordings(Folder):
     Args:
         path: the folder.
         rate: pictures a second, Hz.
-        labelled: whether its folders are labels; else all is one recording, which shows who knows.
+        labelled: whether its folders are labels; otherwise it is one recording of unknown content.
         taken: as `Folder`'s.
 
     Raises:

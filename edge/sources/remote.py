@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AHEAD = 3
-"""Pictures asked for before the first has come: a line of 300 ms still carries ten a second."""
+"""Pictures requested in advance, so that 300 ms of latency still allows ten a second."""
 STALLED = 15.0
-"""Seconds without a picture after which the line has failed; ssh's own word comes first."""
+"""Seconds without a picture after which the connection has failed; ssh reports sooner."""
 CLOSING = 60.0
-"""Seconds for which the Pi may start its service again, before we go on without its word."""
+"""Seconds that we wait for the Pi to restart its service."""
 MOST_BYTES = 50_000_000
 """Of one picture."""
 GREETING = 65_536
@@ -108,7 +108,7 @@ class RemoteCamera(Source):
         except FileNotFoundError:
             self._errors.close()
             raise SourceError("there is no `ssh` here; install the OpenSSH client") from None
-        # In a thread: what does not read it, and talks instead, must not hold us up.
+        # In a thread: a host that writes without reading must not hold us up.
         self._sender = threading.Thread(target=_send, args=(ssh.stdin, package), daemon=True)
         self._sender.start()
         return ssh
@@ -159,7 +159,7 @@ class RemoteCamera(Source):
                 self._change.notify_all()
 
     def _ask(self, number: int) -> None:
-        with suppress(OSError, ValueError):  # it has ended, which is seen elsewhere
+        with suppress(OSError, ValueError):  # ssh has ended, which is noticed elsewhere
             _pipe(self._ssh.stdin).write(b"." * number)
             _pipe(self._ssh.stdin).flush()
 
@@ -169,7 +169,7 @@ class RemoteCamera(Source):
 
     def _end_input(self) -> None:
         """Tell the Pi that this is the end."""
-        if self._sender.is_alive():  # it never took our package: nothing there is ours to wait for
+        if self._sender.is_alive():  # it never took our package: there is nothing to wait for
             self._kill()
         with suppress(OSError):
             _pipe(self._ssh.stdin).close()
@@ -182,7 +182,7 @@ class RemoteCamera(Source):
             self._closed = True
             self._change.notify_all()
         self._end_input()
-        reader = self._reader  # which reads on, so that the Pi can finish what it is writing
+        reader = self._reader  # it reads on, so that the Pi can finish writing
         if reader is None or self._ended:
             reader = threading.Thread(target=_drain, args=(self._ssh.stdout,), daemon=True)
             reader.start()
@@ -240,7 +240,7 @@ def read_frame(stream: IO[bytes]) -> Frame | None:
     """Read one frame; None at the end of the stream.
 
     Raises:
-        SourceError: what comes is no picture of ours.
+        SourceError: the stream is not the camera's, or is damaged.
     """
     head = stream.read(HEADER.size)
     if len(head) < HEADER.size:
@@ -272,7 +272,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _send(pipe: IO[bytes], content: bytes) -> None:
-    with suppress(OSError, ValueError):  # why it ended already, it says
+    with suppress(OSError, ValueError):  # ssh itself says why it ended
         pipe.write(content)
         pipe.flush()
 

@@ -24,8 +24,8 @@ AUTOMATIC = Camera(size=SIZE)
 """How a camera takes pictures by itself."""
 
 
-def turn_to(camera: Camera, taken: Camera) -> Turn:
-    """Return what turns a picture that was taken so into one that this camera would have taken."""
+def turn_between(taken: Camera, camera: Camera) -> Turn:
+    """Return the turn that makes a picture look as if `camera` had taken it."""
     return Turn(
         horizontal=taken.horizontal_flip != camera.horizontal_flip,
         vertical=taken.vertical_flip != camera.vertical_flip,
@@ -63,7 +63,7 @@ def parse_note(content: bytes, where: str, *, error: type[HandwaveError]) -> Cam
 
     Args:
         content: JSON.
-        where: it stands, for the error's words.
+        where: its place, for error messages.
         error: what to raise.
 
     Raises:

@@ -25,7 +25,7 @@ WARMING = 10.0
 STALLED = 2.5
 """Seconds without a frame after which it has failed."""
 FAILING = 1.0
-"""Seconds for which it may fail to give frames: a damaged one now and then is none to stop for."""
+"""Seconds for which it may fail to give frames: an occasional damaged one is no reason to stop."""
 CLOSING = 5.0
 """Seconds to wait for its reader to end."""
 KELVIN = {
@@ -41,9 +41,9 @@ def open_capture(what: str | int, problem: str) -> Any:
     Raises:
         SourceError: no OpenCV, or `problem` where it cannot be opened.
     """
-    # It and its FFmpeg print lines of their own otherwise; what is wrong, we say.
+    # Otherwise OpenCV and FFmpeg print messages; we report errors ourselves.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    # Seconds that it waits for a camera's frame; 10 by default, during which nothing can end it.
+    # Seconds that it waits for a camera's frame: uninterruptible, and 10 by default.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
     try:
         import cv2  # large, and not on the Pi
@@ -147,7 +147,7 @@ class Webcam(Source):
             with self._change:
                 self._ended = True
                 self._change.notify_all()
-            capture.release()  # here, as nobody may do that while it reads
+            capture.release()  # here, as it must not be released during a read
 
     def now(self) -> float:
         """Return the time now, on this machine's monotonic clock."""
@@ -172,11 +172,11 @@ def _set_up(
     capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
     capture.set(cv2.CAP_PROP_FPS, settings.rate)
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # few heed it, and those are the quicker
-    linux = capture.getBackendName() == "V4L2"  # the others count in units of their own
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # few drivers heed it, and those respond faster
+    linux = capture.getBackendName() == "V4L2"  # other backends have units of their own
     balance, exposure = settings.light(taken)
     missing: dict[str, object] = {}
-    if linux:  # it keeps what another program has set
+    if linux:  # V4L2 keeps settings of other programs
         capture.set(cv2.CAP_PROP_AUTO_WB, 1)
         capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 3)  # V4L2's number for "by the aperture's priority"
     if balance != "auto" and not (

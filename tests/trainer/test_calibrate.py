@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.calibrate import NOTHING, Strangeness, fit_temperature, pick_thresholds
+from trainer.calibrate import NOT_FOUND_NOVELTY, Strangeness, fit_temperature, pick_thresholds
 from trainer.network import softmax
 
 
@@ -187,12 +187,12 @@ def test_pictures_in_which_nothing_is_found_move_no_threshold():
     """Else a tenth of hands not found would let every empty room through."""
     familiar, targets = np.tile([0.9, 0.1], (20, 1)), np.zeros(20, np.int64)
     novelty = np.linspace(0, 1, 20)
-    strange = np.concatenate([novelty[:18], [NOTHING, NOTHING + 1]])
+    strange = np.concatenate([novelty[:18], [NOT_FOUND_NOVELTY, NOT_FOUND_NOVELTY + 1]])
     picked = pick_thresholds(familiar, strange, (familiar, targets, strange))
     assert picked.novelty < 1
     assert picked.kept < 0.9
-    alone = pick_thresholds(familiar, np.full(20, NOTHING))
-    assert alone.novelty < NOTHING
+    alone = pick_thresholds(familiar, np.full(20, NOT_FOUND_NOVELTY))
+    assert alone.novelty < NOT_FOUND_NOVELTY
 
 
 def test_pictures_of_a_class_in_two_groups_are_both_familiar():

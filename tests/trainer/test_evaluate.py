@@ -115,7 +115,7 @@ def test_right_gestures_that_would_not_act_are_counted_by_what_holds_them_back(a
 
 
 def test_no_limit_lets_pictures_act_in_which_nothing_is_found(monkeypatch, answers):
-    monkeypatch.setattr(trainer.evaluate, "NOTHING", 8)
+    monkeypatch.setattr(trainer.evaluate, "NOT_FOUND_NOVELTY", 8)
     evaluation = evaluate(Fake(), answers(palm=[(2, 90, 9)]))
     assert (evaluation.strange, evaluation.enough) == (1, math.inf)
 

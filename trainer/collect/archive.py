@@ -1,8 +1,8 @@
-"""Zip archives from elsewhere: looked through before anything is read, and read only so far.
+"""Zip archives from elsewhere: checked before anything is read, and read within bounds.
 
-An archive is a program for whoever unpacks it: names that climb out of the folder, links, a
-thousand times the bytes. So no name in it ever becomes a name on this disk, and one that holds
-anything of the kind is refused whole; it was not made by somebody's camera.
+An archive can attack whoever unpacks it: by names that leave the folder, by links, or by expanding
+a thousandfold. So no name in it becomes a name on this disk, and an archive with anything of the
+kind is refused whole; no camera made it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MOST_BYTES = 2_000_000_000
 MOST_DIRECTORY = 16_000_000
 """Bytes of the list of files at the archive's end, which is read at once."""
 MOST_RATIO, SMALL = 200, 1_000_000
-"""Times its packed size that a file may unpack to, where it is not small (bytes) all the same.
-Pictures hardly shrink; plain drawings as BMP do by some tens."""
+"""Largest expansion of a file, unless it stays small (bytes). Pictures hardly shrink; plain
+drawings as BMP do some tens of times."""
 DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
     f"{name}{n}" for name in ("COM", "LPT") for n in range(10)
 }
@@ -91,7 +91,7 @@ class Archive:
     def read(self, entry: Entry, most: int) -> bytes:
         """Return a file's bytes, checked against their checksum.
 
-        No more are ever unpacked than the archive says, and that sum has been checked.
+        No more are unpacked than the archive declares, and their sum has been checked.
 
         Raises:
             DataError: damaged, or more than `most` bytes.
@@ -133,7 +133,7 @@ class _RefusedError(Exception):
 
 
 class _Bounded(io.FileIO):
-    """A file of which never much is read at once, whatever the archive says of itself."""
+    """A file whose single reads are bounded, whatever the archive declares."""
 
     most = MOST_DIRECTORY
 
@@ -187,7 +187,7 @@ def _entry(info: zipfile.ZipInfo) -> Entry | None:
 
 
 def _unsafe(name: str, parts: tuple[str, ...]) -> str | None:
-    """Return why a name has no business in an archive of pictures, or None."""
+    """Return why a name is unacceptable in an archive of pictures, or None."""
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name):
         return "a name with control characters"
     if ".." in parts or name.startswith("/") or re.match("[A-Za-z]:", name):

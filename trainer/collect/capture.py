@@ -44,7 +44,7 @@ sharp pictures of five cameras lie above 55, 95 % of the same ones smeared by 9 
 LONGEST = 64
 """Letters of a label."""
 JOINING = " .+-_\u200c\u200d\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
-"""What may stand between letters: what joins some scripts' letters, and hands with their tones."""
+"""Allowed between letters: joiners of some scripts and of emoji, and skin tones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +79,7 @@ def session_folder(data: Path, label: str) -> Path:
 
 
 def _wrong_with(label: str) -> str:
-    """Return why a label is no word of any script, which joins letters with marks, nor an emoji."""
+    """Return why a label is neither a word of some script nor an emoji; empty if it is one."""
     kinds = [unicodedata.category(letter) for letter in label]
     strange = [
         letter
@@ -162,7 +162,7 @@ def _set_camera(name: str, kind: str, taken: edge.card.Camera) -> Source:
 
 
 def keep_picture(image: Image, path: Path) -> str:
-    """Write a JPEG beside a name without a suffix; return why not, which is never.
+    """Write a JPEG under a name without a suffix; return "", as no picture is refused.
 
     Raises:
         DataError: it cannot be written.
@@ -172,7 +172,7 @@ def keep_picture(image: Image, path: Path) -> str:
 
 
 def keep_points(kind: Kind, label: str) -> Callable[[Image, Path], str]:
-    """Return what keeps no picture, only where the points of a hand or a face were.
+    """Return a function that keeps no picture, only the points of a hand or a face.
 
     Raises:
         DataError: their weights are not here.
@@ -201,7 +201,7 @@ def capture(
 ) -> Generator[Shot]:
     """Keep pictures from a source in a new folder, yielding every frame on the way.
 
-    Beside them is noted how they are taken, where the source knows and anything is set.
+    A note beside them says how they are taken, if the source knows and any setting differs.
 
     Stop iterating whenever you like: what was kept is whole. A folder with nothing in it is
     removed again.
@@ -210,8 +210,8 @@ def capture(
         source: where frames come from; closed at the end.
         folder: made by this, where the pictures go.
         number: how many to keep; None goes on until the source ends.
-        countdown: seconds to look on before the first is kept, where the source is a camera.
-        keep: writes a picture under a name without suffix, or says why there is nothing to keep.
+        countdown: seconds before the first is kept, if the source is a camera.
+        keep: writes a picture under a name without suffix, or returns why there is nothing to keep.
 
     Raises:
         DataError: the folder or a picture cannot be written.

@@ -29,14 +29,14 @@ def tidy(text: str) -> str:
 
 
 def fold(name: str) -> str:
-    """Return what is the same for names that share a file on some computers."""
+    """Return a key that is equal for names that share a file on some computers."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def safe_name(text: str) -> str:
-    """Return the nearest name that a visible folder can have anywhere; empty: there is none."""
+    """Return the nearest folder name visible and valid everywhere; empty if there is none."""
     seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
-    # Letters that show nothing, or turn what follows, would make two names of what looks like one.
+    # Invisible and direction-changing letters would make different names look the same.
     name = "".join(
         "-" if letter in '<>:"/\\|?*' else letter for letter in printable(tidy(seen), "-")
     )
@@ -82,7 +82,7 @@ class Staging:
 
     @contextmanager
     def picture(self, content: bytes, label: str, session: str, suffix: str) -> Iterator[Path]:
-        """Write a picture; what is raised inside takes it away again.
+        """Write a picture; an exception in the block removes it again.
 
         Args:
             content: the file's bytes.
@@ -110,19 +110,18 @@ class Staging:
 
     @property
     def folders(self) -> list[Path]:
-        """The folder of each session so far, where it is until all are settled."""
+        """Each session's folder so far, where it lies until `settle`."""
         return list(self._kept)
 
     def folder(self, label: str, session: str) -> Path | None:
-        """Return a session's folder, where it is until all are settled; None without a picture."""
+        """Return a session's folder, where it lies until `settle`; None without a picture."""
         folder = self._folders.get((label, session))
         return folder if folder in self._kept else None
 
     def there_already(self) -> list[Path]:
         """Return the sessions in `data/` that have most of a gathered one's pictures already.
 
-        Taught beside them, the new ones are dropped as copies, with what is noted of them. To be
-        asked before that is.
+        Training would drop the new ones as copies, with their notes. Ask before those are written.
         """
         found: dict[Path, None] = {}
         with _writing(self._data):
@@ -140,9 +139,9 @@ class Staging:
     def settle(self, *, default: str, wanted: str | None) -> list[str]:
         """Move everything into place.
 
-        A label whose folder is there already, in whatever case, goes there. No session is added
-        to: a name that is taken gets a number, the same one for all labels. Under a name of the
-        user's own, `wanted`, other labels may have a session already: one recording of several.
+        A label goes into its existing folder, in whatever case. No session is extended: a taken
+        name gets a number, the same for all labels. Under the user's own name, `wanted`, other
+        labels may already have a session: one recording of several labels.
 
         Args:
             default: the name of the session of pictures that have none.
@@ -171,7 +170,7 @@ class Staging:
         return list(sessions.values())
 
     def _homes(self) -> dict[str, Path]:
-        """Return the folder that each label goes to: that which is there, in whatever case."""
+        """Return each label's folder: the existing one, in whatever case."""
         there = (path for path in self._data.iterdir() if path.is_dir())
         spelled = {fold(path.name): path.name for path in there}
         return {label: self._data / spelled.get(fold(label), label) for label in self.counts}

@@ -26,7 +26,7 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     """Say what each PICTURE shows."""
     check_order(model, pictures)
     from edge.classifier import Classifier
-    from edge.sources.taken import AUTOMATIC, turn_to
+    from edge.sources.taken import AUTOMATIC, turn_between
     from trainer.evaluate import predict as predict_file
 
     classifier = Classifier(model)
@@ -35,7 +35,7 @@ def predict(*, model: Path, pictures: tuple[Path, ...], as_json: bool) -> None:
     for picture in pictures:
         try:
             noted = _noted(picture) or AUTOMATIC
-            how = turn_to(classifier.card.camera, noted)
+            how = turn_between(noted, classifier.card.camera)
             prediction = predict_file(classifier, picture, how)
         except (PictureError, DataError) as problem:  # the others have their turn all the same
             complain(problem)

@@ -1,4 +1,4 @@
-"""What several commands need in the same words."""
+"""Options and steps that several commands share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ json_option = click.option(
 
 
 class _Folder(click.Path):
-    """A folder's path, which an empty text is not: that would be where somebody happens to be."""
+    """A folder's path; the empty string is refused, as it would mean the working directory."""
 
     name = "directory"
 
@@ -65,7 +65,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def kinds_for(name: str) -> list[Features]:
-    """Return the features that `--features` names: for `auto`, all there are to choose among."""
+    """Return the features that `--features` names: for `auto`, all candidates."""
     from trainer.features import AUTO, candidates, make_features
 
     wanted = "+".join(AUTO) if name == "auto" else name
@@ -79,7 +79,7 @@ def kinds_for(name: str) -> list[Features]:
 
 
 def fetch_missing(kinds: Iterable[str]) -> None:
-    """Fetch the weights that these need, once; where that fails, whoever needs them says so."""
+    """Fetch missing weights, once; a failure is reported by whoever needs them."""
     from trainer.features.weights import PACKAGES, are_here
     from trainer.features.weights import fetch as fetch_weights
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NEEDED = ("hand", "backbone")
 """Kinds without which `auto` makes far worse models."""
 SAID = 3
-"""Pieces of the report's advice that are said at once."""
+"""Pieces of the report's advice that are printed at once."""
 
 
 @click.command("train", cls=Command, epilog="Example: trainer train gestures/data -o model.onnx")
@@ -139,7 +139,7 @@ def _say_figures(
 
 
 def _kept_or(dataset: Dataset, name: str) -> str:
-    """Return the features to use: of recordings that kept no pictures, those that they kept."""
+    """Return the features to use: for recordings without pictures, the kind that they kept."""
     from trainer.dataset import keeps_points
 
     if name != "auto":
@@ -159,7 +159,7 @@ def _teach(
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
 
-    # Of a label, as all advice counts them: each label may call its sessions otherwise.
+    # Per label, as all advice counts them: each label may name its sessions differently.
     sessions = {len(found) for found in dataset.sessions().values()}
     most = f"{'up to ' if len(sessions) > 1 else ''}{count(max(sessions), 'session')}"
     pictures = count(len(dataset.pictures), "picture")
@@ -190,7 +190,7 @@ def _teach(
 
 
 def _check_target(output: Path, option: str) -> None:
-    """Find out before the training, not after it, that a file cannot be written."""
+    """Fail before the training, not after it, if a file cannot be written."""
     folder = output.resolve().parent
     if not folder.is_dir():
         raise ExportError(f"{output}: there is no folder {folder}; make it first")

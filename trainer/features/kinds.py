@@ -43,7 +43,7 @@ MAX_FEATURES_BYTES = 150_000_000
 SIDE = 120
 """Pixels of the square that `backbone` sees."""
 TIMED = 9
-"""Frames that a speed is the median of."""
+"""Frames timed; a speed is their median."""
 
 # The whole picture, squeezed to a square, then averaged down: antialiasing makes the result depend
 # on what is seen, not on the camera's resolution.
@@ -122,8 +122,9 @@ class Features:
     def milliseconds(self) -> float:
         """Processor time that a 320 x 240 frame takes here, in one thread.
 
-        Of features that follow something: the dearer of a frame with a hand, followed, and a frame
-        with nothing. Of joined ones never less than of a part: a busy moment is not to choose.
+        For features that follow something: the slower of a frame with a followed hand and a frame
+        with nothing. Joined ones count no less than a part, so that a busy machine cannot skew the
+        choice.
         """
         frames = [np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)]
         if self.state:
@@ -166,9 +167,9 @@ def make_features(name: str) -> Features:
 def join(parts: Sequence[Features]) -> Features:
     """Return features that are several kinds side by side, in one graph.
 
-    Beside a kind that finds something, a hand say, others are looked at only where nothing is
-    found: else they are zero. The points of a hand say all there is to say about its gesture, what
-    else is in the picture only misleads (docs/decisions/0013-hands.md).
+    Beside a kind that finds something, such as a hand, the others are computed only where nothing
+    is found, and are zero elsewhere: a hand's points say everything about its gesture, and the rest
+    of the picture only misleads (docs/decisions/0013-hands.md).
 
     Raises:
         DataError: the same kind twice.
@@ -183,7 +184,7 @@ def join(parts: Sequence[Features]) -> Features:
 
 
 def candidates() -> tuple[list[Features], list[str]]:
-    """Return the features that `auto` measures, and in words why others are not among them."""
+    """Return the features that `auto` measures, and notes on why others are left out."""
     made: dict[str, Features] = {}
     missing: list[str] = []
     for name in AUTO:
@@ -315,7 +316,7 @@ LICENCES = {
     "face": "MediaPipe face detection and face mesh (Google), Apache-2.0",
 }
 VIEWS = {"hand": 2, "face": 2}
-"""Of how many augmented copies of a picture the dear kinds are really made; the others get the same
-again. More cost as much again in training and brought nothing, docs/decisions/0013-hands.md."""
+"""Augmented copies that the expensive kinds compute per picture; their rows are repeated for the
+others. More copies cost time and gained nothing, docs/decisions/0013-hands.md."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601: red, green and blue in brightness

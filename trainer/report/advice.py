@@ -1,7 +1,6 @@
 """What to do next, in words: what to record, what to look at, what to believe less.
 
-Nothing is said about noise: a rule speaks up only where as many pictures as it counted would hardly
-be there by chance.
+Noise is not reported: a rule applies only where its count of pictures is unlikely by chance.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 
 from edge.card import BACKGROUND
 from trainer.dataset import NOTHING
-from trainer.evidence import at_most, gain, mixed_up
+from trainer.evidence import gain, mixed_up, wilson_upper
 from trainer.features.weights import without
 from trainer.report.alike import Likeness
 from trainer.report.copies import Copies, find_copies
@@ -40,9 +39,9 @@ Kind: TypeAlias = Literal[
 MOST = 8
 """Pieces of advice: more would not be read."""
 UNSEEN = 0.5
-"""Share of a gesture's pictures in which nothing is found, beyond which it hardly does anything."""
+"""Share of a gesture's pictures without a find beyond which it hardly triggers."""
 NAMED = 48
-"""Pictures that one of them names."""
+"""Pictures that one piece of advice names."""
 SEARCHED = 10_000
 """Pictures among which copies are looked for: a second's work, and four for twice as many."""
 BURST = 0.99
@@ -51,7 +50,7 @@ BURST = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One thing to do, and the pictures that say so."""
+    """One thing to do, and the pictures that show why."""
 
     kind: Kind
     text: str
@@ -99,7 +98,7 @@ def _lacking(kinds: Sequence[str]) -> Iterator[Advice]:
 
 
 def _unseen(evidence: Evidence) -> Iterator[Advice]:
-    """Look for gestures in which what alone is looked for, a hand say, is mostly not found."""
+    """Look for gestures in which the only thing looked for, such as a hand, is mostly not found."""
     nothing = ~evidence.rows.any(axis=1) & (not evidence.whole)
     for number, label in enumerate(evidence.labels):
         of_label = evidence.targets == number
@@ -159,7 +158,7 @@ def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
 
 
 def _divided(evidence: Evidence, pairs: NDArray[np.int64]) -> Iterator[Advice]:
-    """Name the pictures that two labels have: one of each two is wrong, whatever is answered."""
+    """Name the pictures under two labels: one of each pair is wrong, whatever the network says."""
     if len(pairs):
         labels = np.array(evidence.labels, dtype=object)[evidence.targets]
         is_twice = "is there twice" if len(pairs) == 1 else "are there twice"
@@ -174,7 +173,7 @@ def _divided(evidence: Evidence, pairs: NDArray[np.int64]) -> Iterator[Advice]:
 
 
 def _copies(evidence: Evidence, pairs: NDArray[np.int64]) -> Iterator[Advice]:
-    """Name the copies in two sessions, by which a network is tested on what it learned."""
+    """Name copies in two sessions, with which a network is tested on what it has learned."""
     if len(pairs):
         yield Advice(
             "duplicates",
@@ -191,7 +190,7 @@ def _side_by_side(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _commonest(of_pictures: NDArray[np.object_], pairs: NDArray[np.int64]) -> list[str]:
-    """Return what the pictures of pairs `[n, 2]` have, say a session, the commonest first."""
+    """Return a property, say the session, of the pictures in pairs `[n, 2]`, commonest first."""
     return [one for one, _ in Counter(of_pictures[_side_by_side(pairs)].tolist()).most_common()]
 
 
@@ -236,7 +235,7 @@ def _as_words(evidence: Evidence, ways: list[Mixed]) -> str:
 
 
 def _against(labels: list[str], way: Mixed) -> tuple[Kind, str]:
-    """Return what to do about labels that are mixed up."""
+    """Return the advice about labels that are mixed up."""
     if labels[way.shown] == BACKGROUND:
         return "background", (
             "An output would switch with no gesture there. Record more background in that place: "
@@ -265,7 +264,7 @@ def _bad_sessions(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Ad
         expected = np.mean([evidence.right[same if same.any() else others].mean()
                             for same in by_label])  # fmt: skip
         right = int(evidence.right[here].sum())
-        if at_most(right, int(here.sum()), len(sessions)) < expected - 0.1:
+        if wilson_upper(right, int(here.sum()), len(sessions)) < expected - 0.1:
             found.append((float(expected) * here.sum() - right, session, here, float(expected)))
     for _, session, here, expected in sorted(found, key=lambda item: -item[0])[:2]:
         share = percent(float(evidence.right[here].mean()))

@@ -1,4 +1,4 @@
-"""Which pictures come again: in another session, or under another label."""
+"""Copies of pictures in another session, or under another label."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COPY = 0.95
 """Likeness of a copy. Measured: a picture saved again, smaller and at another quality, keeps 0.96
 to 1.00; the same gesture in another session has 0.3 to 0.7."""
 FEW = 0.01
-"""Share of all pictures below which copies under the same label are not worth a word."""
+"""Share of all pictures below which copies under the same label are not mentioned."""
 NONE = np.empty((0, 2), np.int64)
 
 
@@ -32,7 +32,7 @@ class Copies:
 
 
 def find_copies(evidence: Evidence, nearest: Nearest) -> Copies:
-    """Return the pictures that come again in another session, or under another label."""
+    """Return the copies of pictures in another session, or under another label."""
     pairs = np.concatenate([_beside(evidence, nearest), _elsewhere(evidence, nearest)])
     same = evidence.targets[pairs[:, 0]] == evidence.targets[pairs[:, 1]]
     within = pairs[same] if same.sum() >= max(2, FEW * len(evidence.targets)) else NONE
@@ -41,7 +41,7 @@ def find_copies(evidence: Evidence, nearest: Nearest) -> Copies:
 
 
 def _elsewhere(evidence: Evidence, nearest: Nearest) -> NDArray[np.int64]:
-    """Return each picture that another session has again, and that one, `[n, 2]`."""
+    """Return each picture with its copy in another session, `[n, 2]`."""
     likest = np.argsort(-nearest.elsewhere_likeness, kind="stable")
     found = likest[nearest.elsewhere_likeness[likest] >= COPY]
     pairs = np.stack([found, nearest.elsewhere[found]], axis=1)
@@ -50,9 +50,9 @@ def _elsewhere(evidence: Evidence, nearest: Nearest) -> NDArray[np.int64]:
 
 
 def _beside(evidence: Evidence, nearest: Nearest) -> NDArray[np.int64]:
-    """Return each picture that its own session has again under another label, `[n, 2]`.
+    """Return each picture with its copy in its own session under another label, `[n, 2]`.
 
-    To the last digit: a session's pictures are alike anyway.
+    Only exact copies: a session's pictures are alike anyway.
     """
     found = np.flatnonzero(nearest.within_likeness >= COPY)
     pairs = np.stack([found, nearest.within[found]], axis=1)
@@ -62,7 +62,7 @@ def _beside(evidence: Evidence, nearest: Nearest) -> NDArray[np.int64]:
 
 
 def _are_equal(evidence: Evidence, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return of which pairs both show the same, and not merely nothing, `[n]`."""
+    """Return which pairs have equal features that are not all zero, `[n]`."""
     ones, others = evidence.rows[pairs[:, 0]], evidence.rows[pairs[:, 1]]
     equal: NDArray[np.bool_] = (ones == others).all(axis=1) & ones.any(axis=1)
     return equal

@@ -1,4 +1,4 @@
-"""From what was taught to the page about it: the evidence, and what the model looks at."""
+"""From a training to its report: the evidence, and what the model looks at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from edge.classifier import Classifier
 from edge.errors import PictureError
 from edge.pictures import read_picture
-from edge.sources.taken import turn_to
+from edge.sources.taken import turn_between
 from edge.sources.turning import turn
 from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 GRID = 6
 """Cells along a side of an occlusion map."""
 MAPS = {"pixels": (32, 32)}
-"""Features that begin with a picture, and its shape."""
+"""Kinds whose first features form a picture, and its shape."""
 MOST = 2000
 """Pictures up to which the learning curve is measured: it takes three trainings more."""
 
 
 def find(taught: Taught) -> Evidence:
-    """Gather what was said to each picture while its session was held out."""
+    """Gather the predictions on each picture from when its session was held out."""
     described = taught.described
     n, classes = len(described.rows), len(described.dataset.labels)
     probabilities, novelty = np.full((n, classes), np.nan), np.full(n, np.nan)
@@ -121,7 +121,7 @@ def _occlusions(classifier: Classifier, evidence: Evidence) -> list[Occlusion]:
             image, label = read_picture(picture.path), int(evidence.targets[index])
         except PictureError:  # gone since it was learned
             return None
-        how = turn_to(evidence.dataset.taken, picture.taken)  # as it was learned
+        how = turn_between(picture.taken, evidence.dataset.taken)  # as it was learned
         heat = occlusion(lambda seen: classifier.run(seen)[0], turn(image, how), label, grid=GRID)
         back = heat[:: -1 if how.vertical else 1, :: -1 if how.horizontal else 1]
         return Occlusion(picture.path, picture.label, back)

@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edge.card import BACKGROUND
-from trainer.calibrate import NOTHING
+from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.errors import ExportError
 from trainer.evidence import reliability
 from trainer.files import write_whole
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from trainer.training import History
 
 OPENED, SESSIONS = 12, 60
-"""Sessions that are seen at once, and those that can be: the ones that go worst."""
+"""Sessions shown at first, and at most: the worst ones."""
 NAMED = 50
 """Unreadable pictures that are named."""
 EXPLAINED = 12
@@ -137,7 +137,7 @@ def _values(report: Report) -> dict[str, Any]:
 
 
 def _other_figure(told: float | None, counted: float | None) -> float | None:
-    """Return the share right of what is counted below, where it is not the one told above."""
+    """Return the accuracy of the table below, where it differs from the one stated above."""
     if told is None or counted is None or abs(told - counted) <= 0.005:
         return None
     return counted
@@ -206,7 +206,8 @@ def _acting(report: Report) -> dict[str, Any] | None:
 
 def _novelty(report: Report) -> str | None:
     evidence, limit = report.evidence, report.card.thresholds.novelty
-    known = evidence.novelty[evidence.held_out & (evidence.novelty < NOTHING)]  # no NaN either
+    found = evidence.novelty < NOT_FOUND_NOVELTY  # False for NaN, too
+    known = evidence.novelty[evidence.held_out & found]
     if not len(known):
         return None
     strange = percent(float((known > limit).mean()))
@@ -215,7 +216,7 @@ def _novelty(report: Report) -> str | None:
 
 
 def _less_sure(heat: NDArray[np.float64]) -> str:
-    """Say in a few words what hiding the part that matters most does to a picture's label."""
+    """Say briefly how hiding the most important part changes the label's probability."""
     most = float(heat.max())
     if most < 0.01:
         return "hardly less sure anywhere"

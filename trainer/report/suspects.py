@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from trainer.report.alike import Likeness
 
 NEIGHBOURS, AGREE = 5, 4
-"""Pictures of other sessions that are asked, and how many must contradict the label."""
+"""Neighbours from other sessions compared, and how many must contradict the label."""
 FEW = 0.2
-"""Of a label's pictures. If more are taken for the same other one, the two are hard to tell apart,
-and the folders are right."""
+"""Share of a label's pictures. If more are taken for the same other label, the two are hard to tell
+apart, and the folders are right."""
 KNOWN = 0.7
-"""Of both labels' pictures that must be recognised: a network that guesses accuses nobody."""
+"""Share of both labels' pictures that must be recognised: a guessing network is no evidence."""
 GROUP = 4
 """Pictures of a label in a session that may be wrong together."""
 ASKED = 500

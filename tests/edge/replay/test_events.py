@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.decider import GAP
-from edge.replay.events import GRACE, Events, Verdict, at_most
+from edge.replay.events import GRACE, Events, Verdict, poisson_upper
 
 
 def count(*frames):
@@ -193,4 +193,4 @@ def test_a_written_gesture_is_one_however_far_apart_its_frames_are():
     [(0, 2.996), (1, 4.744), (2, 6.296), (5, 10.513), (10, 16.962), (100, 118.08)],
 )
 def test_what_so_few_events_leave_possible(count, most):
-    assert at_most(count) == pytest.approx(most, abs=0.005)
+    assert poisson_upper(count) == pytest.approx(most, abs=0.005)

@@ -18,7 +18,7 @@ import trainer.learn
 from edge.classifier import Classifier, open_session
 from edge.frame import Frame
 from edge.sources.virtual import Scene, draw
-from trainer.calibrate import NOTHING
+from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.dataset import read_dataset
 from trainer.errors import DataError
 from trainer.export import export
@@ -236,7 +236,7 @@ def test_a_model_with_hands_follows_them_and_can_be_run_without(
     np.testing.assert_allclose(first.probabilities, again.probabilities, atol=0.1)
     assert classifier.run(image)[0].tolist() == first.probabilities.tolist()
     nobody = draw("background", Scene.random(9, SIZE), 0)
-    assert classifier.run(nobody)[1] > NOTHING / 2 > card.thresholds.novelty
+    assert classifier.run(nobody)[1] > NOT_FOUND_NOVELTY / 2 > card.thresholds.novelty
 
 
 @pytest.mark.usefixtures("hands", "quick")

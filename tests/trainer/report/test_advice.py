@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import trainer.report.advice
 from trainer.dataset import Dataset, Picture
-from trainer.evidence import CurvePoint, Evidence, at_least, at_most, mixed_up, reliability
+from trainer.evidence import CurvePoint, Evidence, mixed_up, reliability, wilson_lower, wilson_upper
 from trainer.report.advice import MOST, NAMED, advise
 from trainer.report.alike import Likeness
 from trainer.words import names, percent, shorten
@@ -551,10 +551,10 @@ def test_calibration_error_is_the_distance_between_confidence_and_accuracy():
 @given(st.integers(0, 50), st.integers(1, 50), st.integers(1, 20))
 def test_what_a_share_may_stand_for_narrows_with_number_and_widens_with_looking(part, more, among):
     whole = part + more
-    low, high = at_least(part, whole), at_most(part, whole)
+    low, high = wilson_lower(part, whole), wilson_upper(part, whole)
     assert -1e-9 <= low <= part / whole <= high <= 1 + 1e-9
-    assert at_most(10 * part, 10 * whole) <= high + 1e-9
-    assert at_least(part, whole, among) <= low + 1e-9
+    assert wilson_upper(10 * part, 10 * whole) <= high + 1e-9
+    assert wilson_lower(part, whole, among) <= low + 1e-9
 
 
 def test_names_and_numbers_in_sentences():
