@@ -47,7 +47,7 @@ SOCKET = "live.sock"
 )
 @config_option
 @click.option(
-    "--source",
+    "--source", callback=lambda _ctx, _param, word: _not_empty(word),
     help="pi, webcam:0, a folder, a video file or virtual; folders and videos are played as fast "
     "as this machine can.  [default: camera]",
 )  # fmt: skip
@@ -168,10 +168,14 @@ def _all(*shows: Show | None) -> Show:
     return wanted[0] if len(wanted) == 1 else show_all
 
 
+def _not_empty(source: str | None) -> str | None:
+    if source == "":  # as from a variable that is not set
+        raise click.BadParameter("it is empty; leave it out for the camera")
+    return source
+
+
 def _source(asked: str | None, config: Config) -> str:
     """Return the source to open: the one asked for, or else the configured one."""
-    if asked == "":  # as from a variable that is not set
-        raise click.UsageError("--source is empty; leave it out for the camera")
     return asked or config.source or default_source()
 
 

@@ -193,7 +193,7 @@ def test_real_pins_that_are_not_there_advise_mock_ones(project, monkeypatch):
         ["run", "--frames", "0"],
         ["run", "--frames", "many"],
         ["run", "--colour"],
-        ["run", "--source", "", "--config", "edge.toml"],
+        ["run", "--source", ""],
         ["check", "surplus"],
     ],
 )
