@@ -30,7 +30,10 @@ def test_it_runs_as_a_module(tmp_path):
 
 def test_a_window_that_is_closed_ends_it_as_ctrl_c_does(monkeypatch, tmp_path):
     """Else the folder of its connection would stay behind."""
-    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGHUP)}
+    outside = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGHUP)}
+    before = dict.fromkeys(outside, signal.SIG_DFL)  # whoever runs the tests under nohup
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
     seen = {}
 
     def look(*_, **__):
@@ -38,5 +41,8 @@ def test_a_window_that_is_closed_ends_it_as_ctrl_c_does(monkeypatch, tmp_path):
 
     monkeypatch.setattr("deploy.commands.push.make_bundle", look)
     CliRunner().invoke(main, ["push", "pi", "--config", str(tmp_path / "edge.toml")])
+    after = {kind: signal.getsignal(kind) for kind in before}
+    for kind, handler in outside.items():
+        signal.signal(kind, handler)
     assert seen == dict.fromkeys(before, signal.default_int_handler)
-    assert {kind: signal.getsignal(kind) for kind in before} == before
+    assert after == before
