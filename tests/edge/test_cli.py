@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from itertools import pairwise
+from pathlib import Path
 
 import gpiozero
 import pytest
@@ -21,6 +23,7 @@ import edge.commands.check
 import edge.commands.run
 import edge.loop
 from edge.cli import main
+from edge.errors import HandwaveError
 from edge.sources.virtual import Virtual
 
 RUN = ["run", "--pins", "mock"]
@@ -227,6 +230,22 @@ def test_debug_shows_where_an_error_came_from(tmp_path):
     assert done.exit_code == 1
     assert "Traceback (most recent call last)" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("edge: ")
+
+
+@pytest.mark.parametrize(("arguments", "traced"), [((), False), (("--debug",), True)])
+def test_debug_shows_where_an_output_failed_too(project, monkeypatch, arguments, traced):
+    def fails(_config):
+        log = logging.getLogger("edge.outputs.apply")
+        try:
+            Path("/no loudspeaker").read_bytes()
+        except OSError as problem:  # as outputs log what happens later, in their threads
+            log.error("sound: %s", problem, exc_info=log.isEnabledFor(logging.DEBUG))
+        raise HandwaveError("enough")
+
+    monkeypatch.setattr(edge.commands.check, "open_project", fails)
+    done = invoke("check", *arguments, "--config", project)
+    assert "edge: sound: [Errno 2]" in done.stderr
+    assert (', in fails\n    Path("/no loudspeaker").read_bytes()' in done.stderr) is traced
 
 
 def test_a_bug_is_one_line_too(project, monkeypatch):

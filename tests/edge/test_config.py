@@ -371,6 +371,18 @@ def test_the_mark_that_notepad_writes_first_is_no_mistake(tmp_path):
     assert pins(read_config(path), "rock") == [("led", 17)]
 
 
+def test_a_label_spelled_in_two_ways_is_no_two_labels(write):
+    """An umlaut of one letter or two looks alike: one of the tables would vanish."""
+    text = '[when."u\u0308"]\nled = 17\n[when."\u00fc"]\nled = 27\n'
+    with pytest.raises(ConfigError, match=r"\[when.\u00fc\] is there twice, spelled in two ways"):
+        read_config(write(text))
+
+
+def test_a_word_for_a_source_is_that_source_whatever_lies_beside_it(write, tmp_path):
+    (tmp_path / "virtual").mkdir()
+    assert read_config(write('source = "virtual"')).source == "virtual"
+
+
 def test_a_source_that_is_none_is_told_at_once(write):
     assert complaint(write("source = 'webcm:0'")).startswith("source: there is no 'webcm:0'")
     assert complaint(write("source = 'hall'")).endswith("no 'hall'; a source is " + FORMS)

@@ -14,6 +14,9 @@ from edge.errors import ConfigError, HandwaveError
         ("unknown key 'a\nb'\r\n; see  there\n", "unknown key 'a b' ; see  there"),
         ("the class '\x1b[31mred\x00'", "the class '?[31mred?'"),
         ("the class 'Händer 🖐'", "the class 'Händer 🖐'"),
+        ("the class '🙋\u200d♀️'", "the class '🙋\u200d♀️'"),  # one emoji of three
+        ("the class 'kcor\u202e'", "the class 'kcor?'"),
+        ("/tmp/no  such.jpg: no such picture", "/tmp/no  such.jpg: no such picture"),
         ("", ""),
     ],
 )

@@ -29,8 +29,17 @@ def read(tmp_path, content):
         "start\tend\tlabel\n0.5\t2\trock\n3\t4.25\tthumb up",
         "\ufeffstart;end;label\r\n0,5;2;rock\r\n3;4,25;thumb up\r\n",
         "0,500000\t2,000000\trock\n3,000000\t4,250000\tthumb up\n",
+        '"start","end","label"\n"0.5","2","rock"\n"3","4.25","thumb up"\n',
     ],
-    ids=["csv", "from Windows", "Audacity", "tabs", "Excel in German", "Audacity in German"],
+    ids=[
+        "csv",
+        "from Windows",
+        "Audacity",
+        "tabs",
+        "Excel in German",
+        "Audacity in German",
+        "quotes",
+    ],
 )
 def test_start_end_and_label_are_read(tmp_path, text):
     assert read(tmp_path, text) == [Span(0.5, 2, "rock"), Span(3, 4.25, "thumb up")]
@@ -100,3 +109,9 @@ def test_frames_that_say_nothing_make_nothing_known():
     assert not truth.known
     truth.of(Frame(None, 2, "rock"))
     assert truth.known
+
+
+def test_a_label_in_quotes_may_hold_the_separator(tmp_path):
+    path = tmp_path / "truth.csv"
+    path.write_text('start,end,label\n1,2,"rock, left"\n')
+    assert [span.label for span in read_truth(path)] == ["rock, left"]
