@@ -26,7 +26,7 @@ STRANGE = 0.99
 """Share of the taught pictures that must not be strange, with room to spare."""
 KEPT = 0.96
 """Share of the held-out pictures that must not be strange; docs/decisions/0025-noise.md."""
-USUAL_TEMPERATURE = 0.6
+USUAL_TEMPERATURE = 0.8
 """Temperature of a network that learned with noise, and so is underconfident, where no held-out
 pictures can fit one. Where they could, it was 0.35 to 0.62."""
 SHRINKAGE = 1 / 3
