@@ -152,7 +152,7 @@ def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
             "mislabelled",
             f"{shorten(picture.path.name)} of {shorten(picture.label)} (session "
             f"{shorten(picture.session)}) looks like {shorten(said)}{others}. "
-            "If a folder is wrong, move the picture; if it shows neither, delete it.",
+            "Look at it first, as a hard picture is worth keeping; in the wrong folder, move it.",
             evidence.paths(suspects.pictures[:NAMED]),
         )
 
