@@ -51,6 +51,17 @@ def find_files(folder: Path) -> list[Path]:
     return sorted(_walk(folder), key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
+def find_folders(folder: Path) -> list[Path]:
+    """Return a person's own folders in `folder`, in the order a person would count them."""
+    found = (path for path in folder.iterdir() if path.is_dir() and not is_of_systems(path.name))
+    return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def keeps_points(path: Path) -> bool:
+    """Tell a recording of points alone from a picture, by its name."""
+    return path.suffix.lower() == POINTS
+
+
 def is_of_systems(name: str) -> bool:
     """Tell what systems add to folders by themselves, and hide."""
     return name.startswith(".") or name.casefold() in OF_SYSTEMS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import unicodedata
 from collections import Counter
@@ -14,12 +13,15 @@ from edge.pictures import (
     POINTS,
     SUFFIXES,
     find_files,
+    find_folders,
     find_pictures,
     is_bounded,
     is_of_systems,
+    keeps_points,
     natural_key,
 )
 from edge.sources.taken import AUTOMATIC
+from trainer.cache import digest
 from trainer.errors import DataError
 from trainer.sessions import guess_sessions
 from trainer.taken import how_taken, most_usual
@@ -89,11 +91,6 @@ class Dataset:
         return replace(self, pictures=[p for p in self.pictures if p not in gone])
 
 
-def keeps_points(path: Path) -> bool:
-    """Tell a recording of points alone from a picture, by its name."""
-    return path.suffix.lower() == POINTS
-
-
 def content_of(path: Path) -> bytes:
     """Return a picture file's bytes; empty if unreadable (reading the picture reports that)."""
     try:
@@ -118,11 +115,11 @@ def without_copies(dataset: Dataset) -> Dataset:
     copies, divided = [], []
     first: dict[tuple[str, bytes], Picture] = {}
     elsewhere: dict[bytes, Picture] = {}
-    for picture, digest in _alike(dataset.pictures):
-        if first.setdefault((picture.label, digest), picture).session != picture.session:
+    for picture, key in _alike(dataset.pictures):
+        if first.setdefault((picture.label, key), picture).session != picture.session:
             copies.append(picture)
-        if elsewhere.setdefault(digest, picture).label != picture.label:
-            divided.append((elsewhere[digest].path, picture.path))
+        if elsewhere.setdefault(key, picture).label != picture.label:
+            divided.append((elsewhere[key].path, picture.path))
     notes = list(dataset.notes)
     if copies:
         what = count(len(copies), "picture")
@@ -139,13 +136,13 @@ def _alike(pictures: list[Picture]) -> Iterator[tuple[Picture, bytes]]:
     sizes = [_size(picture.path) for picture in pictures]
     often = Counter(sizes)  # photographs of equal size are rare: few need reading
     found = [
-        (picture, hashlib.blake2b(content, digest_size=20).digest())
+        (picture, digest(content))
         for picture, size in zip(pictures, sizes, strict=True)
         if often[size] > 1 and (content := content_of(picture.path))
     ]
     # Frames in which no hand was found keep the same points, wherever they were taken.
-    within = Counter((one.session, digest) for one, digest in found if keeps_points(one.path))
-    nothing = {digest for (_, digest), number in within.items() if number > 1}
+    within = Counter((one.session, key) for one, key in found if keeps_points(one.path))
+    nothing = {key for (_, key), number in within.items() if number > 1}
     return (one for one in found if one[1] not in nothing)
 
 
@@ -170,10 +167,7 @@ def read_dataset(root: Path, *, sessions: bool = True) -> Dataset:
             f"{root}: no such folder, but a file; pictures come out of a film with trainer "
             "capture, out of an archive with trainer import"
         )
-    folders = sorted(
-        (path for path in root.iterdir() if path.is_dir() and not is_of_systems(path.name)),
-        key=lambda path: natural_key(path.name),
-    )
+    folders = find_folders(root)
     if not folders and find_pictures(root):
         raise DataError(f"{root}: pictures, but no classes; give the folder above them")
     if not folders:

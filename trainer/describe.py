@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import PictureError
-from edge.pictures import read_picture
+from edge.pictures import keeps_points, read_picture
 from edge.sources.taken import turn_between
 from edge.sources.turning import turn
 from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
-from trainer.dataset import content_of, keeps_points
+from trainer.dataset import content_of
 from trainer.errors import DataError
 from trainer.features import VIEWS
 

@@ -12,11 +12,10 @@ import numpy as np
 from edge.card import BACKGROUND
 from edge.errors import PictureError
 from edge.frame import Frame
-from edge.pictures import read_picture
+from edge.pictures import keeps_points, read_picture
 from edge.sources.taken import turn_between
 from edge.sources.turning import Turn, turn
 from trainer.calibrate import NOT_FOUND_NOVELTY
-from trainer.dataset import keeps_points
 from trainer.errors import DataError
 
 if TYPE_CHECKING:

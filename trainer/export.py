@@ -19,11 +19,10 @@ import edge.card
 from edge.card import CARD_KEY, GOLDEN_KEY, Card, Golden, pack_golden, write_card
 from edge.classifier import Classifier, open_session
 from edge.errors import PictureError
-from edge.pictures import read_picture
+from edge.pictures import keeps_points, read_picture
 from edge.seal import seal
 from edge.sources.virtual import LABELS, Scene, draw
 from trainer.calibrate import NOT_FOUND_NOVELTY
-from trainer.dataset import keeps_points
 from trainer.errors import ExportError
 from trainer.files import write_whole
 from trainer.graphs import parse_model

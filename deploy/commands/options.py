@@ -75,13 +75,17 @@ def _hosts(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
     return _fleet(ctx, param, words).hosts
 
 
+def _words(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    _fleet(ctx, param, words)
+    return words
+
+
 hosts_argument = click.argument(
     "hosts", metavar="HOST...", nargs=-1, required=True, callback=_hosts
 )
 words_argument = click.argument(
-    "hosts", metavar="HOST...", nargs=-1, required=True,
-    callback=lambda ctx, param, words: (_fleet(ctx, param, words), words)[1],
-)  # fmt: skip
+    "hosts", metavar="HOST...", nargs=-1, required=True, callback=_words
+)
 """The same, checked but unchanged: for a command whose last word may not be a host."""
 fleet_argument = click.argument(
     "fleet", metavar="HOST...", nargs=-1, required=True, callback=_fleet

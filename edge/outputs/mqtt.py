@@ -17,9 +17,9 @@ import msgspec
 
 from edge.card import BACKGROUND
 from edge.errors import OutputError, named
-from edge.files import read_bounded
 from edge.outputs.kind import Kind, Section
 from edge.outputs.mqtt_post import Message, Post
+from edge.outputs.secret_files import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -295,15 +295,7 @@ def _password(password_file: str | None, folder: Path) -> str | None:
     if password_file is None:
         return None
     path = folder / password_file
-    with named("password_file: "):
-        text = read_bounded(
-            path, MAX_PASSWORD_BYTES, what="password",
-            missing="no such file; write the password into it, and nothing else",
-            error=OutputError,
-        )  # fmt: skip
-    if path.stat().st_mode & 0o007:
-        # No reason to stop: the lamp on the wall should light all the same.
-        log.warning("mqtt: everybody on this machine may read %s; chmod o= %s", path, path)
+    text = read_secret(path, MAX_PASSWORD_BYTES, owner="mqtt", what="password")
     try:
         return text.decode().rstrip("\r\n")
     except UnicodeDecodeError:

@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from edge.errors import OutputError, named, printable
-from edge.files import read_bounded
+from edge.errors import OutputError, printable
 from edge.outputs.kind import Kind
+from edge.outputs.secret_files import read_secret
 from edge.outputs.worker import Worker
 
 if TYPE_CHECKING:
@@ -251,13 +251,7 @@ def _site(url: SplitResult) -> str:
 
 
 def _secret(path: Path) -> str:
-    with named("secret_file: "):
-        text = read_bounded(
-            path, MAX_SECRET_BYTES, what="secret",
-            missing="no such file; write the secret into it, and nothing else", error=OutputError,
-        )  # fmt: skip
-    if path.stat().st_mode & 0o007:
-        log.warning("webhook: everybody on this machine may read %s; chmod o= %s", path, path)
+    text = read_secret(path, MAX_SECRET_BYTES, owner="webhook", what="secret")
     secret = text.decode("ascii", "replace").rstrip("\r\n")
     if not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise OutputError(f"secret_file: {path}: not one line of plain letters, so no secret")

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 import sys
-from itertools import count
+from itertools import count as numbers
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from edge.frame import SIZE, Frame, Source
 from edge.platform import is_raspberry_pi
 from edge.sources.recordings import Folder
 from edge.sources.webcam import Webcam, open_capture
-from edge.words import count as frames
+from edge.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ class Video(Source):
 
         rate = self._capture.get(cv2.CAP_PROP_FPS) if self._capture is not None else 0
         period, now = 1 / (rate if rate > 0 else 25.0), -math.inf
-        for number in count():
+        for number in numbers():
             if self._capture is None:
                 return
             good, bgr = self._capture.read()
@@ -81,7 +81,7 @@ class Video(Source):
         if read < SHORT * promised:
             log.warning(
                 "%s: breaks off: %s of the %d it promises can be read; copy it anew",
-                self._path, frames(read, "frame"), promised,
+                self._path, count(read, "frame"), promised,
             )  # fmt: skip
 
     def close(self) -> None:

@@ -15,9 +15,9 @@ from edge.errors import SourceError
 from edge.files import is_folder
 from edge.frame import Frame, Source
 from edge.pictures import (
-    POINTS,
     find_files,
     find_pictures,
+    keeps_points,
     natural_key,
     read_those_that_can_be,
 )
@@ -66,7 +66,7 @@ class Folder(Source):
             raise SourceError(f"{path}: no such folder; a source is {FORMS}")
         found = [picture.relative_to(self._root) for picture in find_pictures(self._root)]
         if not found:
-            if any(one.suffix == POINTS for one in find_files(self._root)):
+            if any(map(keeps_points, find_files(self._root))):
                 raise SourceError(
                     f"{path}: only points were kept there, and a model file looks at pictures; "
                     "record some without --keep"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 import unicodedata
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from edge.errors import printable
-from edge.pictures import is_of_systems, natural_key
+from edge.pictures import find_folders, natural_key
+from trainer.cache import digest
 from trainer.collect.archive import DEVICES
 from trainer.errors import DataError
 
@@ -130,7 +130,7 @@ class Staging:
                 if place in self._kept:
                     own = Counter(_digests(place))
                     sizes = {path.stat().st_size for path in place.iterdir()}
-                    for session in _sessions(homes[label]):
+                    for session in find_folders(homes[label]) if homes[label].is_dir() else []:
                         there = set(_digests(session, sizes))
                         if 2 * sum(own[one] for one in there) > own.total():
                             found[session] = None
@@ -202,18 +202,11 @@ def _names(
     return names
 
 
-def _sessions(home: Path) -> list[Path]:
-    if not home.is_dir():
-        return []
-    found = (path for path in home.iterdir() if path.is_dir() and not is_of_systems(path.name))
-    return sorted(found, key=lambda path: natural_key(path.name))
-
-
 def _digests(folder: Path, sizes: set[int] | None = None) -> Iterator[bytes]:
     """Yield a digest of each file's content; None for `sizes` reads all, not only some sizes."""
     for path in folder.rglob("*"):
         if path.is_file() and (sizes is None or path.stat().st_size in sizes):
-            yield hashlib.blake2b(path.read_bytes(), digest_size=20).digest()
+            yield digest(path.read_bytes())
 
 
 @contextmanager

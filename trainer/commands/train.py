@@ -140,7 +140,7 @@ def _say_figures(
 
 def _kept_or(dataset: Dataset, name: str) -> str:
     """Return the features to use: for recordings without pictures, the kind that they kept."""
-    from trainer.dataset import keeps_points
+    from edge.pictures import keeps_points
 
     if name != "auto":
         return name
@@ -203,7 +203,8 @@ def _check_target(output: Path, option: str) -> None:
 
 
 def _other_pictures(test: Path | None, data: Path) -> Dataset | None:
-    from trainer.dataset import keeps_points, read_dataset
+    from edge.pictures import keeps_points
+    from trainer.dataset import read_dataset
 
     if test is None:
         return None

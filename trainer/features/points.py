@@ -17,8 +17,7 @@ import numpy as np
 from edge.classifier import open_session
 from edge.errors import PictureError
 from edge.files import read_bounded
-from edge.pictures import MAX_SIDE, read_picture
-from trainer.dataset import keeps_points
+from edge.pictures import MAX_SIDE, keeps_points, read_picture
 from trainer.errors import DataError
 from trainer.features import poses
 from trainer.files import write_whole

@@ -11,10 +11,9 @@ import numpy as np
 
 from edge.classifier import Classifier
 from edge.errors import PictureError
-from edge.pictures import read_picture
+from edge.pictures import keeps_points, read_picture
 from edge.sources.taken import turn_between
 from edge.sources.turning import turn
-from trainer.dataset import keeps_points
 from trainer.evidence import Evidence
 from trainer.report.advice import advise
 from trainer.report.explain import hidden_pictures, occlusion, pick_examples
