@@ -63,7 +63,7 @@ def wiggle(*, config_path: str, pins: PinKind, seconds: float, words: tuple[str,
         for one in outputs:
             done.append(_try(config, one, pins, seconds))  # noqa: PERF401  (Ctrl-C keeps those done)
         for name in told:
-            done.append(_tell(config, name, pins, seconds))  # noqa: PERF401
+            done.append(_tell(config, name, pins, seconds))  # noqa: PERF401  (as above)
     if len(done) < attempts:
         click.echo(f"stopped after {len(done)} of {attempts} outputs; all are off")
     else:
