@@ -23,7 +23,7 @@ from edge.pictures import (
 from edge.sources.taken import AUTOMATIC
 from trainer.cache import digest
 from trainer.errors import DataError
-from trainer.sessions import guess_sessions
+from trainer.sessions import guess_recordings
 from trainer.taken import how_taken, most_usual
 from trainer.words import count, names
 
@@ -40,6 +40,10 @@ NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}
 """Usual names of the folder for the scene without a gesture."""
 PARTS = {"data", "test", "testing", "train", "training", "val", "valid", "validation"}
 """Usual names of the folders into which a data set is divided."""
+
+
+LOOSE = ""
+"""Session of a picture that lies in none's folder, before one was guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +183,10 @@ def read_dataset(root: Path, *, sessions: bool = True) -> Dataset:
     pictures_beside = (path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
     if beside := sum(not is_of_systems(path.name) for path in pictures_beside):
         notes.append(f"{count(beside, 'picture')} beside the classes' folders left out")
-    assumed = notes if sessions else []
-    pictures = [one for folder in folders for one in _read_label(folder, notes, assumed)]
+    pictures, assumed = _with_sessions(
+        [picture for folder in folders for picture in _read_label(folder, notes)]
+    )
+    notes += assumed if sessions else []
     taken = how_taken([picture.path for picture in pictures], root)
     usual, differing = most_usual(taken)
     pictures = [replace(one, taken=how) for one, how in zip(pictures, taken, strict=True)]
@@ -207,8 +213,8 @@ def check_teachable(dataset: Dataset) -> None:
         )
 
 
-def _read_label(folder: Path, notes: list[str], assumed: list[str]) -> list[Picture]:
-    """Return the pictures of one label; note what is odd, and what was assumed of sessions."""
+def _read_label(folder: Path, notes: list[str]) -> list[Picture]:
+    """Return the pictures of one label, loose ones without a session; note what is odd."""
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in folder.name):
         # Control characters and bytes that are no text: no card or edge.toml could hold them.
         raise DataError(f"{folder.parent}: the name of {folder.name!a} is unreadable; rename it")
@@ -225,8 +231,8 @@ def _read_label(folder: Path, notes: list[str], assumed: list[str]) -> list[Pict
             f"'{BACKGROUND}', which never triggers anything"
         )
     notes += [f"{label}: {what}" for what in others]
-    loose = [path for path in paths if path.parent == folder]
-    return (_loose(loose, label, assumed) if loose else []) + [
+    loose = [Picture(path, label, LOOSE) for path in paths if path.parent == folder]
+    return loose + [
         Picture(path, label, path.relative_to(folder).parts[0])
         for path in paths
         if path.parent != folder
@@ -264,16 +270,24 @@ def _nearly_one_name(folders: list[Path]) -> Iterator[str]:
             )
 
 
-def _loose(paths: list[Path], label: str, assumed: list[str]) -> list[Picture]:
-    """Return pictures that lie in no session's folder, and note what was assumed of them."""
-    sessions, how = guess_sessions(paths)
-    number = "one session" if len(sessions) == 1 else f"{len(sessions)} sessions"
-    assumed.append(
-        f"{label}: {count(len(paths), 'picture')} without a session's folder; assumed {number}, "
-        f"{how}"
-    )
-    return [
-        Picture(path, label, f"{label}-run{number}")
-        for number, session in enumerate(sessions, start=1)
-        for path in session
-    ]
+def _with_sessions(pictures: list[Picture]) -> tuple[list[Picture], list[str]]:
+    """Give loose pictures their recordings as sessions, and say what was assumed of them."""
+    loose: dict[str, list[Path]] = {}
+    for picture in pictures:
+        if picture.session == LOOSE:
+            loose.setdefault(picture.label, []).append(picture.path)
+    if not loose:
+        return pictures, []
+    found, assumed = [], []
+    for label, (recordings, how) in guess_recordings(loose).items():
+        found += [
+            Picture(path, label, name) for name, paths in recordings.items() for path in paths
+        ]
+        number = "one session" if len(recordings) == 1 else f"{len(recordings)} sessions"
+        assumed.append(
+            f"{label}: {count(len(loose[label]), 'picture')} without a session's folder; assumed "
+            f"{number}, {how}"
+        )
+    filed = [picture for picture in pictures if picture.session != LOOSE]
+    labels = list(dict.fromkeys(picture.label for picture in pictures))
+    return sorted([*found, *filed], key=lambda one: labels.index(one.label)), assumed

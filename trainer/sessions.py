@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from edge.pictures import taken_at
+from edge.pictures import natural_key, taken_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+Member = TypeVar("Member", bound=Hashable)
 
 PAUSE = 60.0
 """Seconds without a picture after which a new session began."""
@@ -35,6 +39,61 @@ _DATE_TIME = re.compile(
     r"(20\d\d)[-_.]?(\d\d)[-_.]?(\d\d)\D{0,4}(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?!\d{4})"
 )
 _UNIX_TIME = re.compile(r"(?<!\d)(1\d{9})(?:\d{3})?(?!\d)")
+
+
+def guess_recordings(
+    loose: Mapping[str, list[Path]],
+) -> dict[str, tuple[dict[str, list[Path]], str]]:
+    """Divide several labels' loose pictures into recordings.
+
+    Gestures are often taken in turn. So where the labels' names count on from one to the other, as
+    a phone's do, a label's pictures before and after another one's are one recording.
+
+    Args:
+        loose: each label's pictures, in counting order.
+
+    Returns:
+        Each label's recordings by name, those of several labels by the same, and in words how they
+        were told apart.
+    """
+    guessed = {label: guess_sessions(paths) for label, paths in loose.items()}
+    whole = _in_turn([session for sessions, _ in guessed.values() for session in sessions])
+    found: dict[str, tuple[dict[str, list[Path]], str]] = {}
+    for label, (sessions, how) in guessed.items():
+        parts = [
+            (one, [path for session in sessions for path in session if path in one])
+            for one in whole
+        ]
+        named = {}
+        for number, (one, paths) in enumerate((part for part in parts if part[1]), start=1):
+            shared = len(paths) < len(one)
+            named[f"run{whole.index(one) + 1}" if shared else f"{label}-run{number}"] = paths
+        in_turn = len(named) < len(sessions)
+        found[label] = named, "as gestures were taken in turn, without a pause" if in_turn else how
+    return found
+
+
+def _in_turn(sessions: list[list[Path]]) -> list[set[Path]]:
+    """Join sessions of several labels that follow each other without a pause."""
+    together = sorted((path for one in sessions for path in one), key=_counting)
+    if len({path.name for path in together}) < len(together):
+        return [set(one) for one in sessions]  # each label counts for itself
+    joined = connected(map(set, [*sessions, *guess_sessions(together)[0]]))
+    return sorted(joined, key=lambda one: min(map(_counting, one)))
+
+
+def _counting(path: Path) -> list[tuple[int, str]]:
+    return natural_key(path.name)
+
+
+def connected(sets: Iterable[set[Member]]) -> list[set[Member]]:
+    """Join sets that share a member, directly or through others."""
+    apart: list[set[Member]] = []
+    for one in sets:
+        touched = [other for other in apart if not one.isdisjoint(other)]
+        apart = [other for other in apart if one.isdisjoint(other)]
+        apart.append(one.union(*touched))
+    return apart
 
 
 def guess_sessions(paths: list[Path]) -> tuple[list[list[Path]], str]:

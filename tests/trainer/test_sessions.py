@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trainer.sessions import guess_sessions
+from trainer.sessions import connected, guess_recordings, guess_sessions
 
 START = datetime(2024, 1, 1, 11, 58, 40, tzinfo=UTC)
 
@@ -82,3 +84,60 @@ def test_a_number_that_only_looks_like_a_date_is_a_number():
 @pytest.mark.parametrize("name", ["x.jpg", "0.jpg"])
 def test_a_single_picture_is_a_session(name):
     assert guess_sessions([Path(name)])[0] == [[Path(name)]]
+
+
+# --- Several labels
+
+
+def in_turn(form, turns=3, pause=timedelta()):
+    """Take ten pictures of each gesture in turn; return them by label."""
+    taken = {"fist": [], "palm": []}
+    for number in range(20 * turns):
+        time = START + timedelta(seconds=8 * number) + number // 20 * pause
+        taken["palm" if number // 10 % 2 else "fist"].append(Path(form(time, number)))
+    return taken
+
+
+@pytest.mark.parametrize(
+    "form", [NAMES["phone"], lambda _, number: f"IMG_{1000 + number}.jpg", NAMES["every fifth"]]
+)
+def test_gestures_taken_in_turn_without_a_pause_are_one_recording(form):
+    taken = in_turn(form)
+    found = guess_recordings(taken)
+    assert {label: list(named.values()) for label, (named, _) in found.items()} == {
+        label: [paths] for label, paths in taken.items()
+    }
+    assert "in turn" in found["fist"][1]
+    assert found["fist"][0].keys() == found["palm"][0].keys()  # never one here, the other there
+
+
+def test_gestures_taken_in_turn_an_hour_apart_are_several_recordings():
+    found = guess_recordings(in_turn(NAMES["phone"], pause=timedelta(hours=1)))
+    assert [[len(paths) for paths in named.values()] for named, _ in found.values()] == [
+        [10] * 3
+    ] * 2
+    assert "stamps" in found["fist"][1]
+
+
+def test_labels_that_each_count_for_themselves_say_nothing_of_each_other():
+    runs = [Path(f"{number}.jpg") for number in (*range(30), *range(100, 130))]
+    found = guess_recordings({label: [Path(label) / one for one in runs] for label in ("a", "b")})
+    assert [list(named) for named, _ in found.values()] == [
+        ["a-run1", "a-run2"],
+        ["b-run1", "b-run2"],
+    ]
+
+
+def test_another_labels_random_names_cut_no_burst_in_two():
+    loose = {
+        "a": burst(NAMES["plain"]),
+        "b": [Path(name) for name in ("9f.jpg", "x2.jpg", "3c.jpg")],
+    }
+    assert [len(named) for named, _ in guess_recordings(loose).values()] == [1, 1]
+
+
+@given(st.lists(st.sets(st.integers(0, 9), min_size=1)))
+def test_connected_sets_share_nothing_and_leave_nothing_out(sets):
+    apart = connected(sets)
+    assert sum(map(len, apart)) == len(set().union(*sets))
+    assert all(any(one <= whole for whole in apart) for one in sets)
