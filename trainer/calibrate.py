@@ -26,6 +26,9 @@ STRANGE = 0.99
 """Share of the taught pictures that must not be strange, with room to spare."""
 KEPT = 0.96
 """Share of the held-out pictures that must not be strange; docs/decisions/0025-noise.md."""
+FARTHEST = 3.0
+"""The limit of novelty, at most: in units of what 99 % of the taught pictures stay below. With ten
+pictures a label, sessions held out may look stranger than any other thing does."""
 USUAL_TEMPERATURE = 0.8
 """Temperature of a network that learned with noise, and so is underconfident, where no held-out
 pictures can fit one. Where they could, it was 0.35 to 0.62."""
@@ -110,9 +113,9 @@ def pick_thresholds(
 ) -> Thresholds:
     """Choose the thresholds of confidence and novelty.
 
-    96 % of the held-out pictures stay below `novelty`; where no session could be held out, it is
-    1.5 times what 99 % of the taught ones stay below. Pictures in which nothing was found do not
-    count.
+    96 % of the held-out pictures stay below `novelty`, unless that is over 3 times what 99 % of the
+    taught ones stay below; where no session could be held out, it is 1.5 times that. Pictures in
+    which nothing was found do not count.
 
     `enter` is where at most 5 % of all the held-out pictures are wrong, surer, and not strange:
     between 0.65 and 0.7 (docs/decisions/0020-deciding.md; the decider's window and hold do the
@@ -126,9 +129,10 @@ def pick_thresholds(
             their labels, and how strange they were found, `[k]`; None where there are none.
         background: index of the label that never triggers anything, if there is one.
     """
-    enter, strange = LEAST, 1.5 * novelty_limit(novelty, STRANGE)
+    usual = novelty_limit(novelty, STRANGE)
+    enter, strange = LEAST, 1.5 * usual
     if held_out is not None:
-        strange = novelty_limit(held_out[2], KEPT)
+        strange = min(novelty_limit(held_out[2], KEPT), FARTHEST * usual)
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
         # Just above the first wrong answer beyond the allowed; a card has thousandths.

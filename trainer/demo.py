@@ -28,6 +28,7 @@ from trainer.features import make_features
 from trainer.plots import plot_confusion, plot_loss
 from trainer.progress import counting_bar, progress_bar
 from trainer.recipe import teach
+from trainer.repeats import join_repeating
 from trainer.splits import split
 from trainer.taken import note
 
@@ -171,7 +172,7 @@ def _drawings(root: Path) -> Iterator[tuple[Path, Image]]:
 
 def _own_stage(data: Path, folder: Path) -> Stage:
     """Keep some sessions of the user's pictures from the training, for the stream."""
-    dataset = without_copies(read_dataset(data))
+    dataset = join_repeating(without_copies(read_dataset(data)))
     check_teachable(dataset)
     train, kept = split(dataset)
     about = f"{len(kept)} pictures of sessions it has never seen"

@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from edge.card import BACKGROUND
-from trainer.calibrate import USUAL_TEMPERATURE, pick_thresholds
+from trainer.calibrate import NOT_FOUND_NOVELTY, USUAL_TEMPERATURE, pick_thresholds
 from trainer.choose import Candidate, Choice, choose, recall, remember, worth_trying
 from trainer.dataset import check_teachable
 from trainer.describe import describe
@@ -80,6 +80,21 @@ class Taught:
         return self.learned.novelty(rows)
 
     @property
+    def refused(self) -> float:
+        """The share of held-out pictures that are too strange to act, of those with a find."""
+        if self.held_out is None:
+            return 0.0
+        found = self.held_out.novelty[self.held_out.novelty < NOT_FOUND_NOVELTY]
+        return float((found > self.thresholds.novelty).mean()) if len(found) else 0.0
+
+    @property
+    def absent(self) -> list[str]:
+        """The labels of which no picture could be held out."""
+        held = set() if self.held_out is None else set(self.held_out.targets.tolist())
+        labels = enumerate(self.described.dataset.labels)
+        return [label for number, label in labels if number not in held]
+
+    @property
     def measured_on(self) -> str:
         """What the accuracy was measured on, in words."""
         if self.interrupted:
@@ -88,9 +103,7 @@ class Taught:
             return "nothing: no session could be spared"
         pictures = count(len(self.held_out.targets), "picture")
         words = f"{pictures} of {count(self.held_out.sessions, 'session')}"
-        labels = enumerate(self.described.dataset.labels)
-        absent = [label for number, label in labels if number not in self.held_out.targets]
-        missing = f", with no {', '.join(absent)} among them" if absent else ""
+        missing = f", with no {', '.join(self.absent)} among them" if self.absent else ""
         return f"{words} not trained on{missing}"
 
 

@@ -20,19 +20,19 @@ from rich.table import Table
 
 from edge.card import BACKGROUND
 from edge.errors import printable
+from trainer.evidence import wilson_upper
 from trainer.words import count, names, percent, shorten
 
 if TYPE_CHECKING:
     from trainer.dataset import Dataset
     from trainer.evaluate import Evaluation
     from trainer.recipe import Taught
+    from trainer.validate import HeldOut
 
 COMMAND, HELD = re.compile(r"(?<=: )trainer [^;,]+"), "\N{NO-BREAK SPACE}"
 """What is to be run, in a message, and what stands there for a blank meanwhile."""
-LOOSE = 10.0
-"""Largest novelty limit that still rejects unknown things; taught pictures have about 1."""
-ENOUGH = 20
-"""Held-out pictures needed for such a limit to be meaningful."""
+REFUSED = 0.1
+"""Share of held-out pictures found strange that deserves a word; 4 % are meant to be."""
 UNBOUNDED = 100_000
 """More columns than any of our tables needs."""
 GUESSED = 0.1
@@ -76,20 +76,24 @@ def say_end(taught: Taught) -> None:
     if taught.interrupted:
         say("stopped early; kept the best network so far")
     guessing = 1 / len(taught.described.dataset.labels)
-    if taught.held_out is not None and taught.held_out.accuracy < (1 + guessing) / 2:
+    if taught.held_out is not None and _is_bad(taught.held_out, guessing):
         say(
             f"warning: {taught.held_out.accuracy:.0%} right in sessions held out is little "
             f"(guessing: {guessing:.0%}); they look too different from the others. Record where "
             "the camera will stand, nearer, and several sessions a label"
             + _wrong_way_round(taught.described.dataset, taught.held_out.accuracy)
         )
-    limit = taught.thresholds.novelty
-    if taught.held_out is not None and len(taught.held_out.targets) >= ENOUGH and limit > LOOSE:
+    if taught.refused > REFUSED:
         say(
-            f"warning: what was never taught will seldom be noticed as strange: that begins at "
-            f"{limit:.0f}, where a taught picture is about 1, as sessions held out look stranger "
-            "than anything. Record more of them, in other places and light"
+            f"warning: {taught.refused:.0%} of the pictures held out look like nothing that was "
+            "taught, and would do nothing. Record more sessions, in other places and light"
         )
+
+
+def _is_bad(held_out: HeldOut, guessing: float) -> bool:
+    """Return whether an accuracy is nearer to guessing than to all right, and not by chance."""
+    pictures = len(held_out.targets)
+    return wilson_upper(round(held_out.accuracy * pictures), pictures) < (1 + guessing) / 2
 
 
 def _wrong_way_round(dataset: Dataset, accuracy: float) -> str:

@@ -107,6 +107,13 @@ def test_96_of_100_held_out_pictures_are_not_strange():
     assert pick_thresholds(SURE, novelty, held_out).novelty == pytest.approx(1.92, abs=0.01)
 
 
+def test_what_is_strange_is_bounded_by_what_was_taught_however_strange_other_sessions_look():
+    """Else with few pictures an empty room would not be strange."""
+    taught, elsewhere = np.linspace(0, 2, 1001), np.linspace(0, 90, 1001)
+    held_out = np.tile([0.9, 0.1], (1001, 1)), np.zeros(1001, int), elsewhere
+    assert pick_thresholds(SURE, taught, held_out).novelty == pytest.approx(3 * 1.98, abs=0.01)
+
+
 def test_what_the_thresholds_cost_is_told():
     sure = np.tile([0.9, 0.1], (100, 1))
     targets = np.zeros(100, int)

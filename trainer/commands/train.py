@@ -158,22 +158,19 @@ def _teach(
     from trainer.cache import FeatureCache, cache_folder
     from trainer.progress import counting_bar, progress_bar
     from trainer.recipe import teach
+    from trainer.repeats import join_repeating
 
-    # Per label, as all advice counts them: each label may name its sessions differently.
-    sessions = {len(found) for found in dataset.sessions().values()}
-    most = f"{'up to ' if len(sessions) > 1 else ''}{count(max(sessions), 'session')}"
-    pictures = count(len(dataset.pictures), "picture")
-    say(f"{dataset.root}: {pictures} in {most} of {names(dataset.labels)}")
-    for note in dataset.notes:
-        say(f"note: {note}")
     with (
         ended_by_signals(),
         FeatureCache(cache_folder() / "features.sqlite") as cache,
+        counting_bar("comparing sessions") as comparing,
         counting_bar("reading pictures") as reading,
         counting_bar("measuring on sessions held out") as measuring,
         progress_bar() as progress,
     ):
         try:
+            dataset = join_repeating(dataset, cache, comparing)
+            _say_dataset(dataset)
             taught = teach(
                 dataset, kinds, hidden=hidden, seed=seed, mirror=mirror, cache=cache,
                 reading=reading, measuring=measuring, progress=progress,
@@ -187,6 +184,16 @@ def _teach(
     say_end(taught)
     say_sessions(taught.described.dataset)
     return taught
+
+
+def _say_dataset(dataset: Dataset) -> None:
+    # Per label, as all advice counts them: each label may name its sessions differently.
+    sessions = {len(found) for found in dataset.sessions().values()}
+    most = f"{'up to ' if len(sessions) > 1 else ''}{count(max(sessions), 'session')}"
+    pictures = count(len(dataset.pictures), "picture")
+    say(f"{dataset.root}: {pictures} in {most} of {names(dataset.labels)}")
+    for note in dataset.notes:
+        say(f"note: {note}")
 
 
 def _check_target(output: Path, option: str) -> None:
@@ -243,6 +250,12 @@ def _train_json(
         "accuracy": tested.accuracy if tested else held_out and held_out.accuracy,
         "measured_on": "test" if tested else "held-out sessions" if held_out else None,
         "validation_accuracy": held_out and held_out.accuracy,
+        "validation": held_out
+        and {
+            "pictures": len(held_out.targets),
+            "sessions": held_out.sessions,
+            "labels_absent": taught.absent,
+        },
         "test": tested and tested.as_json(),
         "sessions": len({picture.session for picture in dataset.pictures}),
         "pictures": len(dataset.pictures),

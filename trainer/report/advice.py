@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from edge.card import BACKGROUND
+from trainer.alike import Likeness
 from trainer.dataset import NOTHING
 from trainer.evidence import gain, mixed_up, wilson_upper
 from trainer.features.weights import without
-from trainer.report.alike import Likeness
 from trainer.report.copies import Copies, find_copies
 from trainer.report.suspects import find_suspects
 from trainer.words import count, names, percent, shorten
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from trainer.alike import Nearest
     from trainer.evidence import Evidence, Mixed
-    from trainer.report.alike import Nearest
     from trainer.report.suspects import Suspects
 
 Kind: TypeAlias = Literal[

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from trainer.alike import Nearest
     from trainer.evidence import Evidence
-    from trainer.report.alike import Nearest
 
 COPY = 0.95
 """Likeness of a copy. Measured: a picture saved again, smaller and at another quality, keeps 0.96

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from trainer.alike import Likeness
     from trainer.evidence import Evidence
-    from trainer.report.alike import Likeness
 
 NEIGHBOURS, AGREE = 5, 4
 """Neighbours from other sessions compared, and how many must contradict the label."""

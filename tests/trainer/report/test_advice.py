@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import trainer.report.advice
+from trainer.alike import Likeness
 from trainer.dataset import Dataset, Picture
 from trainer.evidence import CurvePoint, Evidence, mixed_up, reliability, wilson_lower, wilson_upper
 from trainer.report.advice import MOST, NAMED, advise
-from trainer.report.alike import Likeness
 from trainer.words import names, percent, shorten
 
 HELD = ("s0", "s1", "s2")
@@ -412,7 +412,7 @@ def test_too_many_pictures_are_not_compared_and_that_is_said(monkeypatch):
 
 
 def test_likeness_is_the_cosine_between_scaled_features(monkeypatch):
-    monkeypatch.setattr("trainer.report.alike.BLOCK", 7)  # several blocks
+    monkeypatch.setattr("trainer.alike.BLOCK", 7)  # several blocks
     rows = np.random.default_rng(0).standard_normal((50, 30)).astype(np.float32)
     sessions = [str(i % 4) for i in range(50)]
     nearest = Likeness.of(rows, sessions).nearest()

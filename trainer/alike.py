@@ -1,4 +1,4 @@
-"""Which pictures are alike: for finding copies, and labels that their neighbours contradict."""
+"""Which pictures are alike: for finding copies, repeats, and labels that neighbours contradict."""
 
 from __future__ import annotations
 
