@@ -153,3 +153,10 @@ def test_each_fault_in_the_page_has_its_test(page, least):
     assert len(named) >= least
     code = "".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
     assert [name for name in named if f"def {name}(" not in code] == []
+
+
+@pytest.mark.parametrize("folder", ["docs", "docs/decisions"])
+def test_every_page_is_in_its_folders_list(folder):
+    pages = {page.name for page in (ROOT / folder).glob("*.md")} - {"README.md"}
+    listed = re.findall(r"]\(([\w-]+\.md)\)", (ROOT / folder / "README.md").read_text())
+    assert sorted(listed) == sorted(pages)
