@@ -16,12 +16,13 @@ from threadpoolctl import threadpool_limits
 
 from edge.card import BACKGROUND
 from trainer.calibrate import NOT_FOUND_NOVELTY, USUAL_TEMPERATURE, pick_thresholds
-from trainer.choose import Candidate, Choice, choose, recall, remember, worth_trying
+from trainer.choose import Candidate, Choice, choose, worth_trying
 from trainer.dataset import check_teachable
 from trainer.describe import describe
 from trainer.errors import TrainingError
 from trainer.features import Features, join
 from trainer.learn import learn, learns_with_noise
+from trainer.remembered import recall, remember
 from trainer.splits import FOLDS, folds
 from trainer.words import count
 
