@@ -116,11 +116,15 @@ class OpensshConnector(BaseConnector):
         with get_file_io(filename_or_io) as file:  # type: ignore[arg-type]  # theirs, not ours
             content = file.read()
         data = content.encode() if isinstance(content, str) else content
-        code, _, stderr = self._run(
-            StringCommand("cat", ">", QuoteString(remote_filename)), data, arguments
-        )
+        there = QuoteString(remote_filename)
+        # What is half written, as the disk is full or the laptop went, does not stay.
+        whole = StringCommand('[ "$(wc', "-c", "<", there, ')"', "-eq", str(len(data)), "]")
+        write = StringCommand("cat", ">", there, "&&", whole, "|| { rm -f", there, "; exit 1; }")
+        code, _, stderr = self._run(write, data, arguments)
         if code != 0:
-            raise OSError(stderr.decode(errors="replace").strip())
+            why = stderr.decode(errors="replace").strip() or "only a part of it arrived"
+            self.host.connector_data["refused"] = f"upload to {remote_filename}: {why}"
+            raise OSError(why)
         return True
 
     def get_file(

@@ -1,5 +1,7 @@
 """A push to many hosts: the canaries first, then wave by wave, and no further than the budget.
 
+Going back is for emergencies, and has no waves: all hosts at once.
+
 pyinfra connects, asks and acts on all hosts of a wave at once (`deploy.operations`). A host that
 fails goes back to what it ran, and holds up nobody; when more have failed than the budget allows,
 no further wave begins.
@@ -18,8 +20,19 @@ from pyinfra.api.operations import run_ops
 
 from deploy.crew import Crew, name_of
 from deploy.errors import DeployError
+from deploy.inventory import Fleet
 from deploy.operations import HostFacts, apply_order, events
-from deploy.push import Facts, Order, order, pass_on, plan, say
+from deploy.push import (
+    Facts,
+    Order,
+    choose,
+    order,
+    pass_on,
+    plan,
+    plan_back,
+    refuse,
+    say,
+)  # fmt: skip
 from deploy.ssh import lines_of
 from edge.errors import HandwaveError, printable
 
@@ -31,7 +44,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from deploy.bundle import Bundle
-    from deploy.inventory import Fleet
+    from deploy.push import Step
     from deploy.target import Target
 
 WELL = {"runs it", "ran it already", "would"}
@@ -139,20 +152,38 @@ def push_in_waves(
 
     def go(names: Sequence[str]) -> list[Outcome]:
         with Wave(names, ssh_config, tell) as wave:
-            stopped = False
-            try:
-                wave.push(bundle, target, dry_run=dry_run)
-            except KeyboardInterrupt:
-                stopped = True
-                wave.stop()
-        for outcome in wave.outcomes.values():
-            if outcome.problem is not None:
-                fail(outcome.problem)
-        if stopped:
-            raise StoppedError(list(wave.outcomes.values()))
-        return list(wave.outcomes.values())
+            return wave.outcome_of(lambda: wave.push(bundle, target, dry_run=dry_run), fail)
 
     return roll_out(fleet, go, tell)
+
+
+def roll_all_back(
+    names: Sequence[str],
+    release: str | None,
+    target: Target,
+    *,
+    ssh_config: Path | None = None,
+    dry_run: bool = False,
+    tell: Callable[[str], None] = print,
+    fail: Callable[[Exception], None] = print,
+) -> list[Outcome]:
+    """Make hosts run a release that they have already; return what each did.
+
+    Args:
+        names: the hosts.
+        release: its first characters; None: what each ran before.
+        target: where handwave lives on them.
+        ssh_config: an ssh config file to use in place of the user's own.
+        dry_run: say what would be done, and change nothing.
+        tell: takes each line that a person should see.
+        fail: takes what went wrong on a host.
+    """
+
+    def go(names: Sequence[str]) -> list[Outcome]:
+        with Wave(names, ssh_config, tell) as wave:
+            return wave.outcome_of(lambda: wave.roll_back(release, target, dry_run=dry_run), fail)
+
+    return roll_out(Fleet(tuple(names), wave=len(names)), go, tell)
 
 
 class Wave(Crew):
@@ -183,32 +214,78 @@ class Wave(Crew):
     def _note(self, name: str, how: str, what: str = "", problem: Exception | None = None) -> None:
         self.outcomes[name] = Outcome(name, how, what, problem)
 
+    def outcome_of(
+        self, act: Callable[[], None], fail: Callable[[Exception], None]
+    ) -> list[Outcome]:
+        """Act, and return what each host did, also where somebody stops it.
+
+        Raises:
+            StoppedError: somebody did.
+        """
+        stopped = False
+        try:
+            act()
+        except KeyboardInterrupt:
+            stopped = True
+            self.stop()
+        outcomes = list(self.outcomes.values())
+        for outcome in outcomes:
+            if outcome.problem is not None:
+                fail(outcome.problem)
+        if stopped:
+            raise StoppedError(outcomes)
+        return outcomes
+
     def push(self, bundle: Bundle, target: Target, *, dry_run: bool) -> None:
-        """Look at all hosts, plan for each, and let all of them act."""
+        """Make all hosts run the bundle."""
+
+        def decide(facts: Facts, name: str) -> tuple[list[Step], str, Callable[[], Order]]:
+            steps = plan(facts, bundle, target, name)
+            return steps, bundle.release, lambda: order(steps, bundle, facts)
+
+        self._act(self.look(bundle.manifest, target), decide, target, dry_run=dry_run)
+
+    def roll_back(self, release: str | None, target: Target, *, dry_run: bool) -> None:
+        """Make all hosts run what each ran before, or a release of this name."""
+
+        def decide(facts: Facts, name: str) -> tuple[list[Step], str, Callable[[], Order]]:
+            refuse(facts, target, name, signed=True)
+            chosen = choose(facts, release, name)
+            steps = plan_back(facts, chosen, target)
+            return steps, chosen, lambda: Order(steps, chosen, chosen, goes_back=True)
+
+        self._act(self.look(b"", target), decide, target, dry_run=dry_run)
+
+    def _act(
+        self,
+        found: dict[str, Facts],
+        decide: Callable[[Facts, str], tuple[list[Step], str, Callable[[], Order]]],
+        target: Target,
+        *,
+        dry_run: bool,
+    ) -> None:
+        """Plan for each host that answered, and let all of them act."""
         orders: dict[str, Order] = {}
-        for name, facts in self.look(bundle, target).items():
+        for name, facts in found.items():
             try:
-                steps = plan(facts, bundle, target, name)
+                steps, release, request = decide(facts, name)
             except HandwaveError as problem:
                 self._note(name, "refused", problem=problem)
                 continue
-            what = ", ".join(step.name for step in steps)
             if not steps:
-                self.tell(f"{name}: nothing to do: it runs {bundle.release}")
+                self.tell(f"{name}: nothing to do: it runs {release}")
                 self._note(name, "ran it already")
             elif dry_run:
                 say(steps, name, self.tell)
-                self._note(name, "would", what)
+                self._note(name, "would", ", ".join(step.name for step in steps))
             else:
-                orders[name] = order(steps, bundle, facts)
+                orders[name] = request()
         if orders:
             self.carry_out(orders, target)
 
-    def look(self, bundle: Bundle, target: Target) -> dict[str, Facts]:
+    def look(self, manifest: bytes, target: Target) -> dict[str, Facts]:
         """Ask all hosts at once for what their plans depend on."""
-        kwargs = {
-            "manifest": bundle.manifest.decode(), "root": target.root, "unit": target.unit,
-        }  # fmt: skip
+        kwargs = {"manifest": manifest.decode(), "root": target.root, "unit": target.unit}
         found = get_facts(self._state, HostFacts, kwargs=kwargs, apply_failed_hosts=False)
         for host, facts in found.items():
             if facts is None:
@@ -252,9 +329,10 @@ class Wave(Crew):
             why = f"{problem}; it may go on by itself: `deploy status {name}` tells how it ended"
             self._note(name, "lost", what, DeployError(why))
             return
+        refused = host.connector_data.pop("refused", "")
         failed = next((event for event in told if "failed" in event), None)
         said = lines_of("\n".join(meta.stderr_lines).encode()) if meta.is_complete() else []
-        why = (said or ["it did not say why"])[-1]
+        why = (said or [refused or "it did not say why"])[-1]
         if failed:
             why = f"{failed['failed']}: {failed['why']}; {failed['now']}"
         self._note(name, "failed", what, DeployError(f"{name}: {why}"))

@@ -17,9 +17,13 @@ from edge.console import complain
 from edge.errors import HandwaveError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from deploy.inventory import Fleet
+
+
+AT_ONCE = 16
+"""Hosts that are asked for pictures at the same time."""
 
 
 def tell(line: str) -> None:
@@ -31,15 +35,21 @@ def tell(line: str) -> None:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-def one_by_one(names: Iterable[str], act: Callable[[str], object]) -> bool:
-    """Do something with each host in turn; return whether none failed, which stops no other."""
+def side_by_side(names: Sequence[str], act: Callable[[str], object]) -> bool:
+    """Do something with all hosts at once; return whether none failed, which stops no other."""
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
     well = True
-    for name in names:
-        try:
-            act(name)
-        except HandwaveError as problem:
-            complain(problem)
-            well = False
+    pool = ThreadPoolExecutor(min(len(names), AT_ONCE))
+    try:
+        for done in as_completed([pool.submit(act, name) for name in names]):
+            try:
+                done.result()
+            except HandwaveError as problem:
+                complain(problem)
+                well = False
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C begins with no further host
     return well
 
 

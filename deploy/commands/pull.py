@@ -11,7 +11,7 @@ import click
 
 from deploy.commands.options import (
     hosts_argument,
-    one_by_one,
+    side_by_side,
     ssh_config_option,
     target_options,
 )
@@ -53,7 +53,7 @@ def pull(
         if pulled.problem is not None:
             click.echo(f"{name}: they are still there as well: {pulled.problem}", err=True)
 
-    well = one_by_one(hosts, bring)
+    well = side_by_side(hosts, bring)
     if came:
         click.echo(
             f"The labels are its guesses. Move what is wrong in {folder} to the label that it "

@@ -10,7 +10,6 @@ import click
 
 from deploy.commands.options import (
     dry_run_option,
-    one_by_one,
     ssh_config_option,
     target_options,
     tell,
@@ -21,9 +20,10 @@ from deploy.inventory import read_fleet
 from deploy.push import roll_back
 from deploy.ssh import Host
 from deploy.target import Target
-from edge.console import Command
+from edge.console import Command, complain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -56,11 +56,29 @@ def rollback(
     if release is None and len(words) > 1:
         _check_last(words[-1], ssh_config)
 
-    def go_back(name: str) -> None:
-        with Host(name, config=ssh_config) as host:
-            roll_back(host, Target(root, unit), release, dry_run=dry_run, tell=tell)
+    target, names = Target(root, unit), read_fleet(words).hosts
+    if len(names) > 1:
+        sys.exit(not _all_back(names, target, release, ssh_config, dry_run=dry_run))
+    with Host(names[0], config=ssh_config) as host:
+        roll_back(host, target, release, dry_run=dry_run, tell=tell)
 
-    sys.exit(not one_by_one(read_fleet(words).hosts, go_back))
+
+def _all_back(
+    names: Sequence[str],
+    target: Target,
+    release: str | None,
+    ssh_config: Path | None,
+    *,
+    dry_run: bool,
+) -> bool:
+    """Let pyinfra take many hosts back, all at once; return whether all is well."""
+    from deploy import fleet as many
+
+    outcomes = many.roll_all_back(
+        names, release, target, ssh_config=ssh_config, dry_run=dry_run, tell=tell, fail=complain
+    )
+    many.table(outcomes)
+    return all(outcome.well for outcome in outcomes)
 
 
 def _check_last(word: str, ssh_config: Path | None) -> None:

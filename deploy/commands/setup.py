@@ -13,8 +13,7 @@ import click
 from deploy.bundle import make_bundle
 from deploy.commands.options import (
     dry_run_option,
-    hosts_argument,
-    one_by_one,
+    fleet_argument,
     ssh_config_option,
     target_options,
     tell,
@@ -31,6 +30,7 @@ from edge.console import Command, complain
 if TYPE_CHECKING:
     from deploy.bundle import Bundle
     from deploy.crew import Crew
+    from deploy.inventory import Fleet
     from deploy.setup.needs import Needs
     from deploy.setup.plan import Carried
     from deploy.setup.survey import Survey
@@ -40,7 +40,7 @@ USUAL = Path("edge.toml")
 
 
 @click.command("setup", cls=Command, epilog="Example: deploy setup pi@raspberrypi.local")
-@hosts_argument
+@fleet_argument
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -58,7 +58,7 @@ USUAL = Path("edge.toml")
 @click.option("--carry-debs", is_flag=True, help="With --offline: bring apt's packages as well.")
 @dry_run_option
 def setup(
-    hosts: tuple[str, ...],
+    fleet: Fleet,
     *,
     config: Path | None,
     root: str,
@@ -89,7 +89,7 @@ def setup(
         bundle = None
     from deploy.crew import Crew
 
-    with Crew(hosts, ssh_config, tell, complain) as crew:
+    with Crew(fleet.hosts, ssh_config, tell, complain) as crew:
         prepare(
             crew, found, target, listed, offline=offline, carry_debs=carry_debs, dry_run=dry_run
         )
@@ -100,7 +100,9 @@ def setup(
     elif bundle is not None and dry_run and ready:
         tell(f"and then: push {bundle.release} to {', '.join(ready)}")
     elif bundle is not None and not dry_run:
-        failed |= not push_all(ready, bundle, target, ssh_config)
+        canaries = tuple(name for name in fleet.canaries if name in ready)
+        fleet = replace(fleet, hosts=tuple(ready), canaries=canaries)
+        failed |= not push_all(fleet, bundle, target, ssh_config)
     sys.exit(failed)
 
 
@@ -160,12 +162,19 @@ def bring(crew: Crew, name: str, survey: Survey, what: Needs, *, debs: bool) -> 
     return gather(survey, what, ask, debs=debs, tell=lambda line: crew.tell(f"{name}: {line}"))
 
 
-def push_all(names: list[str], bundle: Bundle, target: Target, ssh_config: Path | None) -> bool:
-    """Push to each host; return whether all went well."""
+def push_all(fleet: Fleet, bundle: Bundle, target: Target, ssh_config: Path | None) -> bool:
+    """Push to each host; return whether all went well.
 
-    def push(name: str) -> None:
-        # A new connection: new group memberships hold from the next login.
+    Over new connections: new group memberships hold from the next login.
+    """
+    if len(fleet.hosts) > 1:
+        from deploy.fleet import push_in_waves
+
+        outcomes = push_in_waves(
+            fleet, bundle, target, ssh_config=ssh_config, tell=tell, fail=complain
+        )
+        return all(outcome.well for outcome in outcomes)
+    for name in fleet.hosts:
         with Host(name, config=ssh_config) as host:
             push_to(host, bundle, target, tell=tell)
-
-    return one_by_one(names, push)
+    return True

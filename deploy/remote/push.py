@@ -270,19 +270,19 @@ def apply(place: Place, steps: list[str], **order: Any) -> dict[str, str]:
                 WORK[step](job)
             except (RemoteError, OSError, subprocess.TimeoutExpired) as error:
                 undo = go_back if step in {"restart", "activate"} else discard
-                return {"failed": step, "why": _why(error, job), "now": undo(job)}
+                return {"failed": step, "why": _why(error, place), "now": undo(job)}
     return {}
 
 
-def _why(error: Exception, job: Job) -> str:
+def _why(error: Exception, place: Place) -> str:
     """Return what went wrong, in words."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         # A write error does not name the file: report the fullest of the places.
-        full = min((job.place.root, str(job.place.releases), job.place.trial), key=_free)
+        full = min((place.root, str(place.releases), place.trial), key=_free)
         return f"{full}: its disk is full ({_free(full):.0f} MB are free); make room"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error).replace(f"{job.place.incoming}/", "")  # where nothing is any more
+    return str(error).replace(f"{place.incoming}/", "")  # where nothing is any more
 
 
 def _free(folder: str) -> float:
@@ -631,11 +631,16 @@ def check_signature(base: Path) -> None:
 def write(path: Path, text: str) -> None:
     """Write a small file, all of it or nothing."""
     fresh = path.with_name(f".{path.name}")
-    with fresh.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        with fresh.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
 
 
 def history(place: Place) -> list[dict[str, str]]:
@@ -657,9 +662,10 @@ def remember(job: Job) -> None:
     """
     rows = {row["release"]: row for row in history(job.place)}
     if not (job.goes_back and job.release in rows):
-        ran = rows.pop(job.before or "", None)
-        if ran and job.before and job.before != job.release:
-            rows[job.before] = ran
+        if job.before and job.before != job.release:
+            # A push whose note found no room on the disk is not in the history.
+            unknown = {"time": _now(), "release": job.before, "who": "-"}
+            rows[job.before] = rows.pop(job.before, unknown)
         rows.pop(job.release, None)
         rows[job.release] = {"time": _now(), "release": job.release, "who": job.who}
     must = {job.release, job.before} & rows.keys()
@@ -681,7 +687,7 @@ def main(step: str, arguments: str) -> int:
     try:
         answer = steps[step](**given)
     except (RemoteError, OSError, subprocess.TimeoutExpired) as error:
-        print(error, file=sys.stderr)
+        print(_why(error, given["place"]), file=sys.stderr)
         return 1
     with suppress(OSError):
         print(json.dumps(answer), flush=True)

@@ -145,7 +145,8 @@ def download(words: Sequence[str], folder: Path) -> None:
         raise DeployError(f"pip did not fetch the wheels in {PATIENCE} s") from error
     if done.returncode != 0:
         told = lines_of(done.stderr) or ["it did not say why"]
-        reasons = [line for line in told if line.startswith("ERROR: ")]
+        # pip's own reason; where it has none, as on a full disk, its traceback ends with one.
+        reasons = [x for x in told if x.startswith("ERROR: ") and x != "ERROR: Exception:"]
         raise DeployError(f"pip cannot fetch wheels for that host: {(reasons or told)[-1]}")
 
 

@@ -85,6 +85,16 @@ def test_a_file_that_cannot_be_written_or_read_is_an_error_with_its_reason(conne
         host.get_file("/nowhere/at/all", io.BytesIO())
 
 
+def test_a_file_of_which_only_a_part_arrives_does_not_stay(connect, tmp_path, monkeypatch):
+    _, host = connect(PI)
+    run = host.connector._ssh.run
+    cut = lambda words, stdin=b"", **how: run(words, stdin[:4], **how)  # noqa: E731
+    monkeypatch.setattr(host.connector._ssh, "run", cut)
+    with pytest.raises(OSError, match="only a part of it arrived"):
+        host.put_file(io.BytesIO(b"content"), str(tmp_path / "there"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_pyinfras_own_facts_and_operations_work(connect, tmp_path):
     state, host = connect(PI)
     assert get_fact(state, host, User) in {getpass.getuser(), ""}

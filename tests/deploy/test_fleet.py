@@ -15,6 +15,7 @@ from gevent import monkey
 
 import deploy.commands.push
 from deploy.cli import main
+from deploy.connector import OpensshConnector
 from deploy.errors import DeployError
 from deploy.fleet import Outcome, StoppedError, roll_out, table
 from deploy.inventory import Fleet, address, read_fleet
@@ -338,6 +339,44 @@ def test_wave_and_budget_can_be_said_on_the_command_line(push, pis, project):
     (project / "model.onnx").write_text("fails check")
     result = push("pi0", "pi1", "--wave", "1", "--budget", "0")
     assert rows(result) == {"pi0": "failed upload,", "pi1": "not tried"}
+
+
+def test_a_fleet_goes_back_at_once_and_whoever_is_off_holds_up_nobody(
+    push, pis, project, tmp_path, written
+):
+    assert push("pi0", "pi1").exit_code == 0
+    first = pis[0].current
+    (project / "model.onnx").write_text("another")
+    assert push("pi0", "pi1", "pi2").exit_code == 0
+    config = ["-F", str(tmp_path / "hosts" / "ssh_config")]
+    result = CliRunner().invoke(
+        main, ["rollback", *config, written('hosts = ["off", "pi0", "pi1", "pi2"]')]
+    )
+    assert result.exit_code == 1
+    assert rows(result) == {
+        "off": "unreachable", "pi0": "runs it", "pi1": "runs it", "pi2": "refused"
+    }  # fmt: skip
+    assert [pi.current for pi in pis[:2]] == [first] * 2
+    assert "pi2: there is no release before" in result.stderr
+    again = CliRunner().invoke(main, ["rollback", *config, "pi0", "pi1", first])
+    assert rows(again) == dict.fromkeys(["pi0", "pi1"], "ran it")
+
+
+def test_an_upload_that_finds_no_room_says_so(push, pis, monkeypatch):
+    def refuse(self, *_, **__):
+        return 1, b"", b"cat: write error: No space left on device"
+
+    run = OpensshConnector._run
+    monkeypatch.setattr(
+        OpensshConnector, "_run",
+        lambda self, command, stdin, how: (refuse if len(stdin) > 1000 else run)(
+            self, command, stdin, how
+        ),
+    )  # fmt: skip
+    result = push("pi0", "pi1")
+    assert rows(result) == dict.fromkeys(["pi0", "pi1"], "failed")
+    assert "pi0: upload to /tmp/" in result.stderr
+    assert "No space left on device" in result.stderr
 
 
 def test_status_takes_a_file_of_hosts(pis, tmp_path, written):

@@ -45,6 +45,17 @@ def test_the_unit_avoids_the_known_traps():
     assert "PrivateDevices" not in SETTINGS
 
 
+@pytest.mark.parametrize("make", [service_unit, check_unit])
+def test_both_units_may_write_nowhere_but_in_memory_and_gain_nothing(make):
+    lines = make(Target()).splitlines()
+    for locked_in in (
+        "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=", "SystemCallFilter=@system-service", "RestrictNamespaces=yes",
+    ):  # fmt: skip
+        assert locked_in in lines
+    assert not [line for line in lines if line.startswith(("ReadWritePaths=", "StateDirectory="))]
+
+
 def test_the_page_names_what_the_unit_and_a_push_need():
     text = PAGE.read_text()
     for need in (SETTINGS["User"], *SETTINGS["SupplementaryGroups"].split(), Target().root):

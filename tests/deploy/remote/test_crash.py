@@ -8,6 +8,7 @@ is played by a few lines; the real one has its turn in tests/rig.
 
 import io
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -212,3 +213,26 @@ def test_a_disk_that_is_full_at_any_write_leaves_the_old_running(machine, monkey
         assert machine.runs == whole(machine) == OLD.release
         machine.boot()
         assert machine.runs == OLD.release
+
+
+def test_a_disk_that_takes_no_more_bytes_leaves_the_old_running(machine, monkeypatch):
+    """The kernel refuses to write further than so many bytes, in the middle of whatever file."""
+    before, history = machine.folder.with_name("before"), remote.history(machine.place)
+    shutil.copytree(machine.folder, before, symlinks=True)
+    refused = 0
+    for most in range(0, 2000, 20):
+        shutil.rmtree(machine.folder)
+        shutil.copytree(before, machine.folder, symlinks=True)
+        send(machine, monkeypatch, NEW)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            os._exit(machine._push(NEW, None))
+        if not os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+            break
+        refused += 1
+        assert machine.runs == whole(machine) == OLD.release
+        assert remote.history(machine.place) == history
+    assert refused > 2
+    assert machine.runs == whole(machine) == NEW.release

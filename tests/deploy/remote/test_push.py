@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -120,9 +121,11 @@ def test_an_upload_in_which_nothing_comes_any_more_is_given_up(tmp_path, monkeyp
     reading, writing = os.pipe()
     tar = BUNDLE.tar()
     os.write(writing, tar[:1000])
+    begun = time.monotonic()
     with open(reading, "rb") as stream, pytest.raises(remote.RemoteError, match="nothing arrived"):  # noqa: PTH123
         remote.unpack(stream, tmp_path, LIMIT)
     os.close(writing)
+    assert time.monotonic() - begun < 20  # not pytest's own alarm
 
 
 def test_an_upload_that_comes_slowly_is_waited_for(tmp_path, monkeypatch):
@@ -232,6 +235,52 @@ def test_a_history_that_somebody_spoiled_is_no_obstacle(place, text):
     assert [row["release"] for row in remote.history(place)] == ["one"]
 
 
+def test_what_ran_stays_to_go_back_to_where_its_push_found_no_room_for_the_note(place):
+    keep(place, "one")
+    blocked = place.releases.parent / ".history"
+    blocked.mkdir()
+    keep(place, "two")  # runs, and is not in the history
+    blocked.rmdir()
+    keep(place, "three")
+    assert [row["release"] for row in remote.history(place)] == ["one", "two", "three"]
+    assert (place.releases / "two").is_dir()
+
+
+def test_a_small_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "history"
+    remote.write(path, "old")
+    seen = []
+
+    def full(_):
+        seen.append(path.read_text())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remote.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        remote.write(path, "new")
+    assert seen == ["old"]  # on the disk before it has its name
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("history", "old")]
+
+
+def test_a_disk_too_full_for_the_lock_is_said_with_its_place(place, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remote, "locked", full)
+    given = {
+        "place": vars(place),
+        "steps": [],
+        "release": "x",
+        "digest": "x",
+        "limit": 1,
+        "who": "a",
+    }
+    assert remote.main("apply", json.dumps(given)) == 1
+    assert re.match(
+        r"/.*: its disk is full \(\d+ MB are free\); make room$", capsys.readouterr().err
+    )
+
+
 def test_an_upload_leaves_the_release_on_trial_and_those_of_history(place, monkeypatch):
     keep(place, "kept")
     for release in ("trial", "failed"):
@@ -250,7 +299,7 @@ def test_the_fullest_of_the_places_is_said_with_what_is_free(place, monkeypatch)
     monkeypatch.setattr(os, "statvfs", statvfs)
     problem = OSError(errno.ENOSPC, "No space left on device")
     for full in (place.root, place.trial):
-        why = remote._why(problem, job(place, "one"))
+        why = remote._why(problem, place)
         assert why == f"{full}: its disk is full (3 MB are free); make room"
 
 
@@ -264,9 +313,9 @@ def test_a_read_only_disk_is_told_from_a_lack_of_rights(place, monkeypatch):
 
 def test_a_file_in_trouble_is_named_and_the_folder_that_is_gone_is_not(place):
     missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y")
-    assert remote._why(missing, job(place, "one")) == "/x/y: No such file or directory"
+    assert remote._why(missing, place) == "/x/y: No such file or directory"
     refused = remote.RemoteError(f"edge check: {place.incoming}/model.onnx: not a model")
-    assert remote._why(refused, job(place, "one")) == "edge check: model.onnx: not a model"
+    assert remote._why(refused, place) == "edge check: model.onnx: not a model"
 
 
 @pytest.mark.parametrize("name", ["handwave", "lock", "releases"])
