@@ -26,9 +26,10 @@ STRANGE = 0.99
 """Share of the taught pictures that must not be strange, with room to spare."""
 KEPT = 0.96
 """Share of the held-out pictures that must not be strange; docs/decisions/0025-noise.md."""
-FARTHEST = 3.0
-"""The limit of novelty, at most: in units of what 99 % of the taught pictures stay below. With ten
-pictures a label, sessions held out may look stranger than any other thing does."""
+FARTHEST, NEAREST = 3.0, 6.0
+"""The limit of novelty, at most: so many times what 99 % of the taught pictures stay below, or 6
+where that is less, as for very uniform pictures. With ten a label, held-out ones may look stranger
+than any other thing does."""
 USUAL_TEMPERATURE = 0.8
 """Temperature of a network that learned with noise, and so is underconfident, where no held-out
 pictures can fit one. Where they could, it was 0.35 to 0.62."""
@@ -113,9 +114,9 @@ def pick_thresholds(
 ) -> Thresholds:
     """Choose the thresholds of confidence and novelty.
 
-    96 % of the held-out pictures stay below `novelty`, unless that is over 3 times what 99 % of the
-    taught ones stay below; where no session could be held out, it is 1.5 times that. Pictures in
-    which nothing was found do not count.
+    96 % of the held-out pictures stay below `novelty`, unless that is over 6 and over 3 times what
+    99 % of the taught ones stay below; where no session could be held out, it is 1.5 times that.
+    Pictures in which nothing was found do not count.
 
     `enter` is where at most 5 % of all the held-out pictures are wrong, surer, and not strange:
     between 0.65 and 0.7 (docs/decisions/0020-deciding.md; the decider's window and hold do the
@@ -132,7 +133,7 @@ def pick_thresholds(
     usual = novelty_limit(novelty, STRANGE)
     enter, strange = LEAST, 1.5 * usual
     if held_out is not None:
-        strange = min(novelty_limit(held_out[2], KEPT), FARTHEST * usual)
+        strange = min(novelty_limit(held_out[2], KEPT), max(FARTHEST * usual, NEAREST))
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
         # Just above the first wrong answer beyond the allowed; a card has thousandths.

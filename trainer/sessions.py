@@ -67,18 +67,20 @@ def guess_recordings(
         named = {}
         for number, (one, paths) in enumerate((part for part in parts if part[1]), start=1):
             shared = len(paths) < len(one)
-            named[f"run{whole.index(one) + 1}" if shared else f"{label}-run{number}"] = paths
+            named[f"loose-run{whole.index(one) + 1}" if shared else f"{label}-run{number}"] = paths
         in_turn = len(named) < len(sessions)
-        found[label] = named, "as gestures were taken in turn, without a pause" if in_turn else how
+        found[label] = named, "as the labels count on from one to the other" if in_turn else how
     return found
 
 
 def _in_turn(sessions: list[list[Path]]) -> list[set[Path]]:
     """Join sessions of several labels that follow each other without a pause."""
     together = sorted((path for one in sessions for path in one), key=_counting)
-    if len({path.name for path in together}) < len(together):
-        return [set(one) for one in sessions]  # each label counts for itself
-    joined = connected(map(set, [*sessions, *guess_sessions(together)[0]]))
+    each_for_itself = len({path.name for path in together}) < len(together)
+    runs = None if each_for_itself else _runs(together)
+    if runs is None:
+        return [set(one) for one in sessions]
+    joined = connected(map(set, [*sessions, *runs[0]]))
     return sorted(joined, key=lambda one: min(map(_counting, one)))
 
 
@@ -108,6 +110,12 @@ def guess_sessions(paths: list[Path]) -> tuple[list[list[Path]], str]:
     Returns:
         The recordings, and in words how they were told apart.
     """
+    runs, how = _runs(paths) or ([paths], "")
+    return runs, how if len(runs) > 1 else "nothing in their names or times says more"
+
+
+def _runs(paths: list[Path]) -> tuple[list[list[Path]], str] | None:
+    """Return the runs between pauses, and how these were told; None if names have no order."""
     times = [taken_at(path) or _named_time(path) for path in paths]
     known = [time for time in times if time is not None]
     if len(known) == len(paths):
@@ -118,10 +126,10 @@ def guess_sessions(paths: list[Path]) -> tuple[list[list[Path]], str]:
     else:
         breaks = _breaks_in_numbers(paths)
         how = f"by their names' numbers ({SKIP} or more missing begin a session)"
-    runs = np.split(np.arange(len(paths)), np.flatnonzero(breaks) + 1)
-    if len(runs) == 1:
-        how = "nothing in their names or times says more"
-    return [[paths[index] for index in run] for run in runs], how
+        if 2 * (1 + breaks.sum()) > len(paths):  # names with nothing in common, as hashes
+            return None
+    found = np.split(np.arange(len(paths)), np.flatnonzero(breaks) + 1)
+    return [[paths[index] for index in run] for run in found], how
 
 
 def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
@@ -142,9 +150,8 @@ def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
     )
     if FEW * (1 + anew.sum()) > len(paths) and not others.any():
         carried = anew  # recordings are longer
-    breaks = others | (anew & ~carried)
-    hardly_runs = 2 * (1 + breaks.sum()) > len(paths)  # names with nothing in common, as hashes
-    return np.zeros_like(breaks) if hardly_runs else breaks
+    breaks: NDArray[np.bool_] = others | (anew & ~carried)
+    return breaks
 
 
 def _as_first_named(stems: list[str]) -> list[str]:

@@ -111,7 +111,8 @@ def test_what_is_strange_is_bounded_by_what_was_taught_however_strange_other_ses
     """Else with few pictures an empty room would not be strange."""
     taught, elsewhere = np.linspace(0, 2, 1001), np.linspace(0, 90, 1001)
     held_out = np.tile([0.9, 0.1], (1001, 1)), np.zeros(1001, int), elsewhere
-    assert pick_thresholds(SURE, taught, held_out).novelty == pytest.approx(3 * 1.98, abs=0.01)
+    assert pick_thresholds(SURE, 2 * taught, held_out).novelty == pytest.approx(6 * 1.98, abs=0.02)
+    assert pick_thresholds(SURE, taught, held_out).novelty == 6  # very uniform pictures
 
 
 def test_what_the_thresholds_cost_is_told():

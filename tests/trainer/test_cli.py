@@ -136,6 +136,20 @@ def test_one_session_a_label_is_taught_with_a_warning_and_no_accuracy(make_data,
     assert "unknown" in fine(run("train", root, "-o", tmp_path / "m.onnx")).stdout
 
 
+def test_a_session_saved_again_is_no_session_of_its_own(make_data, tmp_path, quick):
+    root = make_data("twice", sessions=2, pictures=6)
+    for path in sorted(root.glob("*/s0/*")):
+        again = path.parents[1] / "again" / path.name
+        again.parent.mkdir(exist_ok=True)
+        with PIL.Image.open(path) as image:
+            image.resize((40, 30)).save(again, quality=70)
+    result = fine(run("train", root, "-o", tmp_path / "m.onnx", "--json"))
+    assert "note: the pictures of sessions again and s0 nearly repeat each other" in result.stderr
+    assert json.loads(result.stdout)["validation"] == {
+        "pictures": 54, "sessions": 2, "labels_absent": []
+    }  # fmt: skip
+
+
 def test_loose_pictures_are_taught_with_a_note(make_data, tmp_path, quick):
     root = make_data(sessions=1, pictures=3)
     for label in root.iterdir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import PIL.Image
 import pytest
 
@@ -75,6 +76,30 @@ def test_a_single_picture_like_another_is_chance(make_data, copies):
     for picture in sorted((root / "fist" / "s0").iterdir())[:copies]:
         save_again(picture, root / "fist" / "s1" / f"again-{picture.name}")
     assert sessions_of(root)["fist"] == {"s0", "s1"}
+
+
+def test_a_dark_picture_in_each_session_joins_nothing(make_data):
+    root = make_data(sessions=3, pictures=6)
+    rng = np.random.default_rng(0)
+    for folder in sorted(root.glob("*/*")):
+        dark = rng.normal(6, 1.5, (48, 64, 3)).clip(0, 255).astype(np.uint8)
+        save(folder / "dark.jpg", PIL.Image.fromarray(dark))
+    assert sessions_of(root)["fist"] == {"s0", "s1", "s2"}
+
+
+def test_other_gestures_in_the_same_room_and_a_picture_of_many_join_nothing(tmp_path):
+    """Alike is not enough, nor is one label's hand in another's session, nor two of many."""
+    for session in range(2):
+        for label, first in (("fist", 0), ("palm", 100)):
+            for number in range(50):
+                image = draw(label, Scene.random(0, (64, 48)), first + 50 * session + number)
+                path = tmp_path / label / f"s{session}" / f"{number}.jpg"
+                save(path, PIL.Image.fromarray(image))
+    for number in range(10):
+        save_again(tmp_path / "fist" / "s0" / f"{number}.jpg", tmp_path / f"palm/s1/x{number}.jpg")
+    for number in range(3):
+        save_again(tmp_path / "fist" / "s0" / f"{number}.jpg", tmp_path / f"fist/s1/x{number}.jpg")
+    assert sessions_of(tmp_path) == {"fist": {"s0", "s1"}, "palm": {"s0", "s1"}}
 
 
 def test_recordings_without_pictures_are_left_as_they_are(tmp_path):

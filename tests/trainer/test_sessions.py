@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_gestures_taken_in_turn_without_a_pause_are_one_recording(form):
     assert {label: list(named.values()) for label, (named, _) in found.items()} == {
         label: [paths] for label, paths in taken.items()
     }
-    assert "in turn" in found["fist"][1]
+    assert "count on from one to the other" in found["fist"][1]
     assert found["fist"][0].keys() == found["palm"][0].keys()  # never one here, the other there
 
 
@@ -128,12 +129,17 @@ def test_labels_that_each_count_for_themselves_say_nothing_of_each_other():
     ]
 
 
-def test_another_labels_random_names_cut_no_burst_in_two():
+@pytest.mark.parametrize("count", [3, 20, 100])
+def test_another_labels_random_names_neither_cut_nor_join(count):
+    numbers = [*range(30), *range(300, 330)]
+    random_names = [hashlib.md5(bytes([number])).hexdigest() for number in range(count)]
     loose = {
-        "a": burst(NAMES["plain"]),
-        "b": [Path(name) for name in ("9f.jpg", "x2.jpg", "3c.jpg")],
+        "a": [Path(f"IMG_{number:04d}.jpg") for number in numbers],
+        "b": sorted(Path(f"{name}.jpg") for name in random_names),
     }
-    assert [len(named) for named, _ in guess_recordings(loose).values()] == [1, 1]
+    found = guess_recordings(loose)
+    assert [len(paths) for paths in found["a"][0].values()] == [30, 30]
+    assert len(found["b"][0]) == 1
 
 
 @given(st.lists(st.sets(st.integers(0, 9), min_size=1)))
