@@ -41,6 +41,8 @@ def read_bounded(
         HandwaveError: of the kind `error`: missing, unreadable or too large.
     """
     try:
+        if path.is_fifo():  # would wait for ever for somebody to write to it
+            raise error(f"{path}: a named pipe, this is no {what}")
         with path.open("rb") as file:
             content = file.read(most + 1)  # no stat: /dev/zero has size 0 and no end
     except FileNotFoundError:

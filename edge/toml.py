@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST = 10_000
+"""Bytes of a line: a key of many dots takes the parser a time that grows with their square."""
+
 PLAIN_TYPES = {
     "int": "a whole number",
     "str": "text",
@@ -52,6 +55,9 @@ def load(
         HandwaveError: of the kind `error`: it cannot be read, or is no TOML.
     """
     text = read_bounded(path, most, what=what, missing=missing, error=error)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if len(line) > LONGEST:
+            raise error(f"{path}: line {number} has over {LONGEST:,} characters; break it up")
     try:
         return tomllib.loads(text.decode("utf-8-sig"))  # Windows' Notepad writes a mark first
     except UnicodeDecodeError as problem:

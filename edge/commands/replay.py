@@ -64,6 +64,7 @@ def replay(
 
     SOURCE is a video, a folder of pictures, or one as it is taught from: label/session/picture.
     """
+    played, ended = None, False
     with until_stopped():
         decide = Decide() if config_path is None else read_config(config_path).decide
         spans = None if truth_path is None else read_truth(truth_path)
@@ -72,10 +73,11 @@ def replay(
         with named("" if config_path is None else f"{config_path}: "):
             decider = make_decider(classifier.card, decide)
         played = Replay(Truth(classifier.labels, spans))
-        ended = False
         for step in steps(recording, classifier, decider, Outputs({})):
             played.update(step)
         ended = True
+    if played is None:
+        raise SourceError("stopped before anything was played")
     for line in _doubts(played, classifier.labels, ended=ended):
         click.echo(f"edge: {line}", err=True)
     if as_json:

@@ -107,7 +107,7 @@ class Wiring:
             *outputs, *self.observers, *self._devices.values(), *self._shared.values(),
         ]  # fmt: skip
         for one in everything:
-            with suppress(Exception):  # one that fails must not leave the others on
+            with suppress(Exception, SystemExit):  # one that fails must not leave the others on
                 getattr(one, "close", lambda: None)()
         self.when, self.observers = {}, []
         self._devices.clear()
@@ -131,7 +131,7 @@ class Wiring:
                             raise
                         place = "" if str(problem).startswith("[") else f"[when.{label}] {name}: "
                         raise OutputError(f"{config.path}: {place}{problem}") from problem
-                    except Exception as problem:  # somebody else's output
+                    except (Exception, SystemExit) as problem:  # somebody else's output
                         raise OutputError(
                             f"{config.path}: [when.{label}] {name}: {_told(problem)}"
                         ) from problem
@@ -142,7 +142,7 @@ class Wiring:
                 self.observers.append(observer)
 
 
-def _told(problem: Exception) -> str:
+def _told(problem: BaseException) -> str:
     """Return a foreign error's message; a KeyError's is just a word."""
     name, text = type(problem).__name__, str(problem)
     return f"{name}: {text}" if isinstance(problem, LookupError) or not text else text

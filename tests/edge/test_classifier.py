@@ -234,6 +234,12 @@ def test_a_file_without_end_is_not_read_through(monkeypatch):
         Classifier("/dev/zero")
 
 
+def test_a_named_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(ModelError, match=r"model\.onnx: a named pipe, this is no model"):
+        Classifier(tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\0", b"{}", b"\x89PNG\r\n\x1a\n", random.Random(0).randbytes(4000), b"PK\x03\x04" * 9],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
@@ -73,6 +74,21 @@ def test_out_of_memory_is_one_line(project, clips, monkeypatch):
     )
 
 
+INTERRUPTED = """
+import signal, sys
+import edge.startup
+edge.startup.hurry = lambda: signal.raise_signal(signal.SIGINT)
+from edge.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_it_loads_is_no_traceback():
+    command = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
+
+
 def test_nothing_that_decides_asks_for_the_time_of_day():
     """A Pi without a battery clock jumps by months when it meets a time server."""
     allowed = {
@@ -88,6 +104,32 @@ def test_nothing_that_decides_asks_for_the_time_of_day():
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"time.time", "datetime.now"}
     }
     assert asked == set()
+
+
+JUMPING = """
+import itertools, sys, time
+steps = itertools.cycle([0, 1e8, -1e8, 3e7])
+real = time.time
+time.time = lambda: real() + next(steps)
+from edge.__main__ import main
+sys.argv = ["edge", *sys.argv[1:]]
+main()
+"""
+
+
+def test_a_clock_that_jumps_by_years_changes_no_decision(project, clips):
+    words = ["run", "--config", str(project), "--source", str(clips), "--pins", "mock", "--json"]
+
+    def decisions(code):
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        frames = [json.loads(line) for line in done.stdout.splitlines()]
+        return [(frame["label"], frame["pins"]) for frame in frames]
+
+    quiet = JUMPING.replace("next(steps)", "0")
+    assert len(set(map(str, decisions(quiet)))) > 1
+    assert decisions(JUMPING) == decisions(quiet)
 
 
 class Bomb(Kind, frozen=True):
@@ -129,6 +171,38 @@ def test_somebody_elses_output_that_fails_does_not_stop_the_device(
     )
     assert "edge: output of 'rock' failed: fizz" in done.stderr.splitlines()
     assert gpiozero.Device.pin_factory.pin(17).state == 0
+
+
+class Quitter(Kind, frozen=True):
+    """Somebody's output, which thinks that it is a program."""
+
+    short = "when"
+    when: str
+
+    def open(self, wiring):
+        if self.when == "open":
+            sys.exit(5)
+        return self
+
+    def on(self):
+        sys.exit(3)
+
+    def off(self):
+        sys.exit(4)
+
+    def close(self):
+        sys.exit(6)
+
+
+@pytest.mark.parametrize("when", ["on", "open"])
+def test_an_output_that_ends_the_program_does_not(project, clips, plugin, monkeypatch, when):
+    monkeypatch.setitem(sys.modules, "their_quitter", sys.modules[__name__])
+    plugin("their_quitter:Quitter")
+    project.write_text(f"[when.rock]\nled = 17\nbomb = '{when}'\n")
+    done = run(project, clips, "--json")
+    assert done.exit_code == (0 if when == "on" else 1)
+    assert ("output of 'rock' failed: 3" in done.stderr) == (when == "on")
+    assert (f"{project}: [when.rock] bomb: 5" in done.stderr) == (when == "open")
 
 
 @pytest.mark.parametrize(

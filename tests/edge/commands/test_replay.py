@@ -208,6 +208,13 @@ def test_stopped_early_it_says_what_it_has_seen_so_far(taught, pattern, monkeypa
     assert (got["frames"], got["seen"]) == (20, 1)
 
 
+def test_stopped_before_the_first_frame_it_is_one_line(taught, clips, monkeypatch):
+    monkeypatch.setattr(
+        "edge.commands.replay.Classifier", lambda _: signal.raise_signal(signal.SIGINT)
+    )
+    assert complaint(taught.path, clips).endswith("stopped before anything was played")
+
+
 @pytest.mark.parametrize("rate", ["0", "-1", "0.5", "nan", "inf", "x"])
 def test_a_rate_out_of_range_is_wrong_usage(taught, clips, rate):
     assert invoke(taught.path, clips, "--rate", rate).exit_code == 2
