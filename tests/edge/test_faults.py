@@ -84,8 +84,10 @@ main()
 
 
 def test_ctrl_c_while_it_loads_is_no_traceback():
-    command = [sys.executable, "-c", INTERRUPTED]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True, text=True, check=False, timeout=60, cwd=EDGE.parent,
+    )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
 
 
@@ -121,14 +123,16 @@ def test_a_clock_that_jumps_by_years_changes_no_decision(project, clips):
     words = ["run", "--config", str(project), "--source", str(clips), "--pins", "mock", "--json"]
 
     def decisions(code):
-        command = [sys.executable, "-c", code, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True, text=True, check=False, timeout=60, cwd=EDGE.parent,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         frames = [json.loads(line) for line in done.stdout.splitlines()]
-        return [(frame["label"], frame["pins"]) for frame in frames]
+        return [frame["pins"]["17"] for frame in frames]
 
     quiet = JUMPING.replace("next(steps)", "0")
-    assert len(set(map(str, decisions(quiet)))) > 1
+    assert set(decisions(quiet)) == {False, True}
     assert decisions(JUMPING) == decisions(quiet)
 
 
