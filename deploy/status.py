@@ -90,6 +90,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     fps: float | None = None
     latency_ms: Spread | None = None
     output_failures: int = 0
+    spoiled: str | None = None
     temperature: float | None = None
 
 
@@ -276,6 +277,9 @@ def _judge_running(health: Health, answer: Answer, target: Target) -> None:
     health.fps, health.latency_ms = word.fps, word.latency_ms
     if word.state not in WELL:
         health.problem = f"{word.state}; see: deploy logs {health.host}"
+    if word.spoiled is not None:
+        spoiled = f"it runs what ran before, as its release has spoiled: {word.spoiled}"
+        health.problem = health.problem or f"{spoiled}; push again"
     if word.output_failures:
         health.notes.append(f"outputs failed {times(word.output_failures)}; see its logs")
     if word.release == answer.current:

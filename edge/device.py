@@ -94,6 +94,8 @@ class Device:
         load: reads `edge.toml` and the model; called at the start and at each reload.
         open_source: opens the project's camera.
         pins: the header's, or gpiozero's mock ones.
+        load_before: reads what ran before this project, for a start at which that cannot be used,
+            as a file of it has spoiled; None: there is nothing.
         forever: whether to wait for a camera that is missing or fails, and to reload on a hang-up,
         as a service does. Otherwise the former is an error and the latter ends it.
     """
@@ -104,9 +106,11 @@ class Device:
         open_source: Callable[[Project], Source],
         pins: PinKind,
         *,
+        load_before: Callable[[], Project] | None = None,
         forever: bool = False,
     ) -> None:
         self._load, self._open_source, self._pins = load, open_source, pins
+        self._load_before = load_before
         self._forever = forever
         self._reload, self._paused = threading.Event(), threading.Event()
         self._herald = Herald()
@@ -125,7 +129,7 @@ class Device:
         """
         with on_hangup(self._reload.set if self._forever else None):
             self.status.write()  # otherwise a dead process's last status would look current
-            project = self._load()
+            project = self._first()
             running = self._start(project)
             while (following := self._watch(running, show, frames)) is not None:
                 try:
@@ -134,6 +138,21 @@ class Device:
                 except HandwaveError as problem:
                     log.warning("%s; going back to what ran before", problem)
                     running = self._start(project)
+
+    def _first(self) -> Project:
+        """Return the project to begin with: the one before it where it has spoiled."""
+        try:
+            return self._load()
+        except HandwaveError as problem:
+            if self._load_before is None:
+                raise
+            try:
+                project = self._load_before()
+            except HandwaveError:  # nor that
+                raise problem from None
+            log.error("%s; running what ran before: %s", problem, project.config.path)
+            self.status.spoiled = str(problem)
+            return project
 
     def _start(self, project: Project) -> _Running:
         """Take a project's hardware: all of it, or none if some cannot be had."""
@@ -206,6 +225,7 @@ class Device:
         except HandwaveError as problem:
             log.warning("not reloaded: %s; going on as before", problem)
             return None
+        self.status.spoiled = None
         log.warning("reloaded %s", project.config.path)
         return project
 

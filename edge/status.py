@@ -74,6 +74,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     process_ms: Spread | None
     """The part of it that is ours: model, deciding, outputs."""
     output_failures: int
+    spoiled: str | None = None
+    """What is wrong with the release, where the one before it runs in its place."""
     temperature: float | None
     """Of the processor, degrees Celsius."""
     undervoltage: bool | None
@@ -132,6 +134,8 @@ class Status:
     ) -> None:
         self.failures = 0
         """How often an output has failed."""
+        self.spoiled: str | None = None
+        """Why what ran before runs; see `Report`."""
         self.latency, self.process = Times(), Times()
         self.decided: Counter[str] = Counter()
         """How often each label was decided."""
@@ -202,6 +206,7 @@ class Status:
             latency_ms=self.latency.spread(),
             process_ms=self.process.spread(),
             output_failures=self.failures,
+            spoiled=self.spoiled,
             temperature=self._machine.temperature,
             undervoltage=self._machine.undervoltage,
             throttled=self._machine.throttled,

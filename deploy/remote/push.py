@@ -461,20 +461,26 @@ def restart(job: Job) -> None:
 
 def _name(path: Path, release: Path) -> None:
     """Write the file that tells a unit which release to start."""
-    write(path, f"RELEASE={release}\nPYTHONPATH={release}\n")
+    write(path, f"RELEASE={release}\nPYTHONPATH={release}\nHANDWAVE_BEFORE=\n")
 
 
 def activate(job: Job) -> None:
     """Keep it: one rename decides what the service starts from now on, at the next boot too."""
-    base = Path(job.place.root)
-    fresh = base / ".current"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(f"releases/{job.release}")
-    fresh.replace(base / "current")
+    if job.before and job.before != job.release:
+        _point(job.place, "previous", job.before)
+    _point(job.place, "current", job.release)
     os.sync()
     job.place.on_trial.unlink(missing_ok=True)
     with suppress(OSError):  # it runs, and will at the next boot: a missing note is no failure
         remember(job)
+
+
+def _point(place: Place, name: str, release: str) -> None:
+    """Let a link beside the releases lead to one of them, in one rename."""
+    fresh = Path(place.root) / f".{name}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(f"releases/{release}")
+    fresh.replace(Path(place.root) / name)
 
 
 def discard(job: Job) -> str:

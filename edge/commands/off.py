@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from edge.console import Command, complain
 from edge.errors import HandwaveError, OutputError
 from edge.outputs.gpio import all_off
 from edge.outputs.header import HEADER_PINS
+from edge.status import runtime_file
 
 if TYPE_CHECKING:
     from edge.outputs.gpio import PinKind
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 @click.command("off", cls=Command, epilog="Example: edge off --config edge.toml --pins mock")
 @config_option
 @pins_option
-def off(*, config_path: str, pins: PinKind) -> None:
+@click.option(
+    "--before", metavar="PATH", envvar="HANDWAVE_BEFORE",
+    help="The edge.toml that `edge run --before` ran, where it did.",
+)  # fmt: skip
+def off(*, config_path: str, pins: PinKind, before: str | None) -> None:
     """Switch off every pin that edge.toml names, after an `edge run` that was killed.
 
     Of a broken edge.toml it takes what can be read, and ends with exit code 1.
@@ -33,6 +39,8 @@ def off(*, config_path: str, pins: PinKind) -> None:
     except HandwaveError as problem:
         complain(problem)
         well, outputs = False, read_outputs_anyway(Path(config_path))
+    if before and _ran_before():
+        outputs = [*outputs, *read_outputs_anyway(Path(before))]
     levels = {
         pin: getattr(output, "active_high", True)
         for _, _, output in outputs
@@ -48,3 +56,12 @@ def off(*, config_path: str, pins: PinKind) -> None:
         click.echo(f"off: {', '.join(f'GPIO{pin}' for pin in levels) or none}{mock}")
     if wrong or not well:
         sys.exit(1)
+
+
+def _ran_before() -> bool:
+    """Return whether the service that was killed had to run what ran before."""
+    path = runtime_file()
+    try:
+        return path is not None and bool(json.loads(path.read_bytes()).get("spoiled"))
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -60,6 +60,11 @@ SOCKET = "live.sock"
     help="As a service: wait for a camera that fails, reload on SIGHUP.",
 )  # fmt: skip
 @click.option(
+    "--before", metavar="PATH", envvar="HANDWAVE_BEFORE",
+    help="As a service: the edge.toml that ran before, for a start at which --config's, or its "
+    "model, has spoiled.",
+)  # fmt: skip
+@click.option(
     "--serve", "port", type=click.IntRange(0, 65535), metavar="PORT",
     help="Show a live page at this port, and /metrics.",
 )  # fmt: skip
@@ -76,6 +81,7 @@ def run(
     fast: bool,
     as_json: bool,
     forever: bool,
+    before: str | None,
     port: int | None,
     host: str,
 ) -> None:
@@ -84,8 +90,8 @@ def run(
     A line is a decision: when, for which label (- is for none), how sure it is, and what is on.
     """
 
-    def load() -> Project:
-        config = read_config(config_path)
+    def load(path: str = config_path) -> Project:
+        config = read_config(path)
         preload(*_slow(config, _source(source, config)))
         return open_project(config)
 
@@ -102,7 +108,8 @@ def run(
 
     with until_stopped():
         show = _json_printer() if as_json else _print_line
-        device = Device(load, open_camera, pins, forever=forever)
+        load_before = partial(load, before) if before and forever else None
+        device = Device(load, open_camera, pins, load_before=load_before, forever=forever)
         with _page(device, port, host) as page, _door(device, forever=forever) as door:
             device.run(_all(show, page, door), frames)
     if sys.stdout.isatty() and not as_json:

@@ -163,7 +163,11 @@ def describe(report: Report) -> list[tuple[str, str]]:
         sure = "" if report.confidence is None else f", {report.confidence:.0%} sure"
         shown = f"{report.label} for {in_words(report.label_for)}{sure}"
     last = "" if report.last_frame is None else f", the last {in_words(report.last_frame)} ago"
+    spoiled = (
+        [] if report.spoiled is None else [("spoiled", f"{report.spoiled}; runs the one before")]
+    )
     lines = [
+        *spoiled,
         ("state", f"{report.state}, for {in_words(report.state_for)}"),
         ("shown", shown),
         ("frames", f"{report.frames:,}, {report.fps:.1f} a second{last}"),

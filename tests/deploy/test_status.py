@@ -192,6 +192,12 @@ def test_what_is_worth_a_word_is_said_of_a_host_that_is_well():
     ]
 
 
+def test_a_release_that_gave_way_is_a_problem_though_the_host_watches():
+    health = said(report={"spoiled": "model.onnx: damaged"})
+    assert not health.well
+    assert "its release has spoiled: model.onnx: damaged; push again" in health.problem
+
+
 def test_throttling_is_said_in_words_and_once():
     assert throttling(None) is None  # no Raspberry Pi
     assert throttling(0) == []

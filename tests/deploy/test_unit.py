@@ -32,6 +32,7 @@ def test_the_unit_runs_what_a_push_puts_there():
     assert "${RELEASE}/edge.toml" in SETTINGS["ExecStart"]
     assert f"RELEASE={root}/current PYTHONPATH={root}/current " in ENVIRONMENT
     assert SETTINGS["EnvironmentFile"] == f"-{Target().trial}/service.env"
+    assert f"Environment=HANDWAVE_BEFORE={root}/previous/edge.toml" in LINES
     assert UNIT.name == Target().unit
 
 

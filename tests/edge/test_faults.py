@@ -136,6 +136,59 @@ def test_a_clock_that_jumps_by_years_changes_no_decision(project, clips):
     assert decisions(JUMPING) == decisions(quiet)
 
 
+@pytest.fixture
+def two_releases(project, tmp_path, monkeypatch):
+    """What ran before, and beside it a newer one with another lamp; return the newer."""
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    for name in ("edge.toml", "model.onnx"):
+        (newer / name).write_bytes((project.parent / name).read_bytes())
+    project.write_text("[when.rock]\nled = 5\n")
+    (newer / "edge.toml").write_text("[when.rock]\nled = 17\n")
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setenv("HANDWAVE_BEFORE", str(project))
+    return newer
+
+
+def lit(done):
+    return {
+        pin
+        for line in done.stdout.splitlines()
+        for pin, on in json.loads(line)["pins"].items()
+        if on
+    }
+
+
+@pytest.mark.parametrize("name", ["edge.toml", "model.onnx"])
+def test_a_release_that_spoils_on_the_card_gives_way_to_the_one_before(two_releases, clips, name):
+    toml = two_releases / "edge.toml"
+    assert lit(run(toml, clips, "--json", "--forever")) == {"17"}
+    content = (two_releases / name).read_bytes()
+    (two_releases / name).write_bytes(content[:20] + b"\0" + content[21:])
+    done = run(toml, clips, "--json", "--forever")
+    assert lit(done) == {"5"}
+    said = json.loads((two_releases.parent / "run" / "status.json").read_text())["spoiled"]
+    assert str(two_releases / name) in said
+    assert f"{said}; running what ran before: " in done.stderr
+    off = CliRunner().invoke(main, ["off", "--config", str(toml), "--pins", "mock"])
+    assert "GPIO5" in off.stdout  # also what was on of the one before
+
+
+def test_on_trial_or_without_one_before_a_spoiled_release_is_an_error(
+    two_releases, project, clips, monkeypatch
+):
+    (two_releases / "model.onnx").write_bytes(b"spoiled")
+    toml = two_releases / "edge.toml"
+    assert run(toml, clips).exit_code == 1  # by hand
+    project.write_text("[when.rock")
+    neither = run(toml, clips, "--forever")
+    assert neither.exit_code == 1
+    assert str(two_releases / "model.onnx") in neither.stderr
+    monkeypatch.setenv("HANDWAVE_BEFORE", "")
+    assert run(toml, clips, "--forever").exit_code == 1
+
+
 class Bomb(Kind, frozen=True):
     """Somebody's output, which fails whenever it is used."""
 

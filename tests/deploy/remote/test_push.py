@@ -170,6 +170,22 @@ def test_activating_switches_current_and_ends_the_trial(place):
     assert sorted(path.name for path in place.releases.iterdir()) == ["one", "two"]
 
 
+def test_what_ran_before_is_pointed_to_for_the_day_on_which_the_current_one_spoils(place):
+    previous = place.releases.parent / "previous"
+    keep(place, "one")
+    assert not previous.is_symlink()
+    for release, before in (("two", "one"), ("two", "one"), ("three", "two"), ("two", "three")):
+        keep(place, release)
+        assert previous.readlink().name == before
+        assert previous.is_dir()
+
+
+def test_a_release_on_trial_never_gives_way(place, monkeypatch):
+    monkeypatch.setattr(remote, "_systemctl", lambda *_: "")
+    remote.restart(job(place, "one", before="two"))
+    assert "HANDWAVE_BEFORE=\n" in place.on_trial.read_text()
+
+
 def test_current_is_there_at_every_moment_of_a_switch(place, monkeypatch):
     keep(place, "one")
     seen = []

@@ -220,6 +220,22 @@ def crashing(code):
     return {"environment": {"PYTHONPATH": str(code)}, "cwd": code}
 
 
+def test_a_model_that_spoils_on_the_card_gives_way_to_what_ran_before(pi, old, push, project):
+    (project / "edge.toml").write_text("[when.palm]\nled = 23\n")
+    assert push().returncode == 0
+    pi.header.wait(23, 1)
+    newer = current(pi)
+    model = pi.root / f"opt/handwave/releases/{newer}/model.onnx"
+    content = model.read_bytes()
+    model.write_bytes(content[:5000] + bytes([content[5000] ^ 1]) + content[5001:])
+    pi.systemctl("restart", "handwave")
+    pi.header.wait(27, 1)  # the lamp of what ran before
+    done = push()
+    assert done.returncode == 0, done.stderr
+    pi.header.wait(23, 1)
+    assert current(pi) == newer
+
+
 def test_a_disk_that_is_full_leaves_what_runs_and_is_no_trouble_later(pi, old, push, project):
     releases = "/opt/handwave/releases"
     pi.run("cp", "-a", releases, "/opt/held")
