@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
+import trainer.augment
 from trainer.augment import (
     BRIGHTNESS,
     CONTRAST,
@@ -85,6 +87,22 @@ def test_a_copy_is_moved_turned_and_scaled_no_farther_than_said():
     assert min(areas) >= (1 - SCALE) ** 2 * 0.75
     assert max(areas) <= (1 + SCALE) ** 2 * 1.3
     assert np.ptp(areas) > SCALE
+
+
+def test_a_copy_is_seen_at_a_slant(monkeypatch):
+    """Four corners of a square are those of a parallelogram after any turn and scale; not these."""
+    image = np.zeros((240, 240, 3), np.uint8)
+    for x, y in ((80, 80), (160, 80), (160, 160), (80, 160)):
+        cv2.circle(image, (x, y), 5, (255, 255, 255), -1)
+    monkeypatch.setattr(trainer.augment, "_relight", lambda image, _: image)
+    bent = []
+    for seed in range(20):
+        copy = augment(image, rng(seed))[..., 0]
+        spots = cv2.connectedComponentsWithStats(np.uint8(copy > 100))[3][1:]
+        around = spots - spots.mean(axis=0)
+        a, b, c, d = spots[np.argsort(np.arctan2(around[:, 1], around[:, 0]))]
+        bent.append(np.linalg.norm(a - b + c - d))
+    assert np.median(bent) > 1
 
 
 def test_light_tint_and_noise_stay_within_what_is_said():

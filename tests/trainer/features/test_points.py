@@ -18,6 +18,7 @@ from trainer.dataset import read_dataset
 from trainer.describe import describe
 from trainer.errors import DataError
 from trainer.features import make_features
+from trainer.features import points as points_module
 from trainer.features.points import (
     Points,
     describe_points,
@@ -30,6 +31,7 @@ from trainer.features.points import (
     vary,
     write_points,
 )
+from trainer.features.poses import CLOUDS
 
 SIZE = (320, 240)
 
@@ -71,6 +73,19 @@ def test_varied_points_are_of_the_same_gesture_and_not_the_same(hands, rng):
     apart = np.linalg.norm(rows[1:] - rows[0], axis=1)
     assert (apart > 0.05).all()
     assert apart.max() < np.linalg.norm(other - rows[0])
+
+
+def test_varied_points_are_tilted_out_of_the_picture(palm, rng, monkeypatch):
+    """Without jitter it is the same hand in space, turned: as far from its wrist as before."""
+    monkeypatch.setitem(points_module.JITTER, "hand", 0.0)
+    found = np.array(find("hand", palm).found, np.float32)
+    varied = vary(found, "hand", rng)
+    start, stop = CLOUDS["hand"][0]
+    before, after = (one[start:stop].reshape(-1, 3) for one in (found, varied))
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(
+        np.linalg.norm(after, axis=1), np.linalg.norm(before, axis=1), atol=1e-4
+    )
 
 
 def test_mirrored_points_are_those_of_the_mirrored_picture(hands, palm, rng):
