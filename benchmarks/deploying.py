@@ -64,7 +64,8 @@ from deploy.inventory import Fleet
 from deploy.target import Target
 config, ssh_config, *hosts = sys.argv[1:]
 bundle = make_bundle(Path(config), Path(edge.__path__[0]))
-outcomes = fleet.push_in_waves(Fleet(tuple(hosts)), bundle, Target(), ssh_config=Path(ssh_config))
+act = lambda wave: wave.push(bundle, Target(), dry_run=False)
+outcomes = fleet.in_waves(Fleet(tuple(hosts)), act, ssh_config=Path(ssh_config))
 sys.exit(not all(outcome.well for outcome in outcomes))
 """
 LIGHT = """

@@ -96,13 +96,13 @@ def likeness(dataset: Dataset) -> np.ndarray:
     """Return how like each picture is to the likest one of its label in another session."""
     seen = describe(dataset, make_features("pixels"))
     pictures = seen.dataset.pictures
-    units = Likeness.of(seen.rows[:, 0], [one.session for one in pictures]).units
     labels, sessions = (
         np.array([getattr(one, what) for one in pictures], object) for what in ("label", "session")
     )
-    alike = units @ units.T
-    alike[(labels[:, None] != labels) | (sessions[:, None] == sessions)] = -2
-    best = alike.max(axis=1)
+    best = np.full(len(pictures), -2.0)
+    for block, cosines in Likeness.of(seen.rows[:, 0], sessions.tolist()).cosines():
+        cosines[(labels[block, None] != labels) | (sessions[block, None] == sessions)] = -2
+        best[block] = cosines.max(axis=1)
     return np.asarray(best[best > -2])
 
 

@@ -20,7 +20,6 @@ from pyinfra.api.operations import run_ops
 
 from deploy.crew import Crew, name_of
 from deploy.errors import DeployError
-from deploy.inventory import Fleet
 from deploy.operations import HostFacts, apply_order, events
 from deploy.push import (
     Facts,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from deploy.bundle import Bundle
+    from deploy.inventory import Fleet
     from deploy.push import Step
     from deploy.target import Target
 
@@ -128,62 +128,41 @@ def _stop(fleet: Fleet, done: list[Outcome], *, canary: bool) -> str:
     return ""
 
 
-def push_in_waves(
+def in_waves(
     fleet: Fleet,
-    bundle: Bundle,
-    target: Target,
+    act: Callable[[Wave], None],
     *,
     ssh_config: Path | None = None,
-    dry_run: bool = False,
     tell: Callable[[str], None] = print,
     fail: Callable[[Exception], None] = print,
 ) -> list[Outcome]:
-    """Make the hosts of a fleet run `bundle`; return what each did.
+    """Let the hosts of a fleet do something, wave by wave; return what each did.
 
     Args:
         fleet: the hosts and their order.
-        bundle: what they shall run.
-        target: where handwave lives on them.
+        act: what those of one wave do, such as `Wave.push`.
         ssh_config: an ssh config file to use in place of the user's own.
-        dry_run: say what would be done, and change nothing.
         tell: takes each line that a person should see.
         fail: takes what went wrong on a host.
     """
 
     def go(names: Sequence[str]) -> list[Outcome]:
+        stopped = False
         with Wave(names, ssh_config, tell) as wave:
-            return wave.outcome_of(lambda: wave.push(bundle, target, dry_run=dry_run), fail)
+            try:
+                act(wave)
+            except KeyboardInterrupt:
+                stopped = True
+                wave.stop()
+        outcomes = list(wave.outcomes.values())
+        for outcome in outcomes:
+            if outcome.problem is not None:
+                fail(outcome.problem)
+        if stopped:
+            raise StoppedError(outcomes)
+        return outcomes
 
     return roll_out(fleet, go, tell)
-
-
-def roll_all_back(
-    names: Sequence[str],
-    release: str | None,
-    target: Target,
-    *,
-    ssh_config: Path | None = None,
-    dry_run: bool = False,
-    tell: Callable[[str], None] = print,
-    fail: Callable[[Exception], None] = print,
-) -> list[Outcome]:
-    """Make hosts run a release that they have already; return what each did.
-
-    Args:
-        names: the hosts.
-        release: its first characters; None: what each ran before.
-        target: where handwave lives on them.
-        ssh_config: an ssh config file to use in place of the user's own.
-        dry_run: say what would be done, and change nothing.
-        tell: takes each line that a person should see.
-        fail: takes what went wrong on a host.
-    """
-
-    def go(names: Sequence[str]) -> list[Outcome]:
-        with Wave(names, ssh_config, tell) as wave:
-            return wave.outcome_of(lambda: wave.roll_back(release, target, dry_run=dry_run), fail)
-
-    return roll_out(Fleet(tuple(names), wave=len(names)), go, tell)
 
 
 class Wave(Crew):
@@ -214,30 +193,8 @@ class Wave(Crew):
     def _note(self, name: str, how: str, what: str = "", problem: Exception | None = None) -> None:
         self.outcomes[name] = Outcome(name, how, what, problem)
 
-    def outcome_of(
-        self, act: Callable[[], None], fail: Callable[[Exception], None]
-    ) -> list[Outcome]:
-        """Act, and return what each host did, also where somebody stops it.
-
-        Raises:
-            StoppedError: somebody did.
-        """
-        stopped = False
-        try:
-            act()
-        except KeyboardInterrupt:
-            stopped = True
-            self.stop()
-        outcomes = list(self.outcomes.values())
-        for outcome in outcomes:
-            if outcome.problem is not None:
-                fail(outcome.problem)
-        if stopped:
-            raise StoppedError(outcomes)
-        return outcomes
-
     def push(self, bundle: Bundle, target: Target, *, dry_run: bool) -> None:
-        """Make all hosts run the bundle."""
+        """Make all hosts run the bundle; with `dry_run`, say what would be done."""
 
         def decide(facts: Facts, name: str) -> tuple[list[Step], str, Callable[[], Order]]:
             steps = plan(facts, bundle, target, name)
@@ -246,7 +203,7 @@ class Wave(Crew):
         self._act(self.look(bundle.manifest, target), decide, target, dry_run=dry_run)
 
     def roll_back(self, release: str | None, target: Target, *, dry_run: bool) -> None:
-        """Make all hosts run what each ran before, or a release of this name."""
+        """Make all hosts run what each ran before, or the release that begins like this."""
 
         def decide(facts: Facts, name: str) -> tuple[list[Step], str, Callable[[], Order]]:
             refuse(facts, target, name, signed=True)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge.button import open_button, power_off
@@ -47,6 +47,8 @@ class Project:
     config: Config
     classifier: Classifier
     decider: Decider
+    spoiled: str | None = None
+    """What is wrong with the project in whose place this one runs."""
 
     @classmethod
     def of(cls, config: Config, classifier: Classifier) -> Project:
@@ -151,11 +153,11 @@ class Device:
             except HandwaveError:  # nor that
                 raise problem from None
             log.error("%s; running what ran before: %s", problem, project.config.path)
-            self.status.spoiled = str(problem)
-            return project
+            return replace(project, spoiled=str(problem))
 
     def _start(self, project: Project) -> _Running:
         """Take a project's hardware: all of it, or none if some cannot be had."""
+        self.status.spoiled = project.spoiled
         wiring = Wiring(project.config, self._pins, project.classifier.labels)
         try:
             if project.config.button is not None:
@@ -225,7 +227,6 @@ class Device:
         except HandwaveError as problem:
             log.warning("not reloaded: %s; going on as before", problem)
             return None
-        self.status.spoiled = None
         log.warning("reloaded %s", project.config.path)
         return project
 

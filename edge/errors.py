@@ -14,6 +14,10 @@ NOT_PLAIN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 """Unicode's unprintable categories: control, format, unassigned, private, surrogate, breaks."""
 
 
+FOREIGN = (Exception, SystemExit)
+"""What an output that somebody else wrote may raise; one that calls `sys.exit` ends nothing."""
+
+
 class HandwaveError(Exception):
     """Anything a user can mend. Commands print it as one line and end with exit code 1.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -59,14 +59,19 @@ class Likeness:
         units /= np.linalg.norm(units, axis=1, keepdims=True) + np.float32(1e-9)
         return cls(units, np.unique(list(sessions), return_inverse=True)[1].astype(np.int64))
 
+    def cosines(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield pictures' indices, `[b]`, and how alike each of them is to all, `[b, n]`."""
+        n = len(self.units)
+        for start in range(0, n, BLOCK):
+            block = np.arange(start, min(start + BLOCK, n))
+            yield block, self.units[block] @ self.units.T
+
     def nearest(self) -> Nearest:
         """Compare every picture with every other."""
         n = len(self.units)
         where = {name: np.full(n, -1, np.int64) for name in ("elsewhere", "within")}
         likeness = {name: np.full(n, -1, np.float32) for name in where}
-        for start in range(0, n, BLOCK):
-            block = np.arange(start, min(start + BLOCK, n))
-            cosines = self.units[block] @ self.units.T
+        for block, cosines in self.cosines():
             cosines[np.arange(len(block)), block] = -2  # not with itself
             same = self.sessions[block, None] == self.sessions
             for name, other in (("elsewhere", same), ("within", ~same)):

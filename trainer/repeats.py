@@ -39,8 +39,6 @@ FEWEST = 2
 """And how many pictures, at least, if it has as many: one may be chance."""
 CONTRAST = 0.25
 """Of the usual one: pictures with less, as of a covered lens, are all alike and do not count."""
-BLOCK = 512
-"""Pictures compared with all others at a time."""
 
 
 def join_repeating(
@@ -88,17 +86,15 @@ def _repeating(rows: NDArray[np.float32], pictures: Sequence[Picture]) -> Iterat
     """Yield pairs of sessions whose pictures, rows `[n, features]`, repeat under the same label."""
     sessions = np.array([one.session for one in pictures], dtype=object)
     labels = np.array([one.label for one in pictures], dtype=object)
-    units = Likeness.of(rows, sessions.tolist()).units
     contrast = rows.std(axis=1)
     shows = contrast >= CONTRAST * np.median(contrast)
     repeats: set[tuple[int, str]] = set()  # a picture, and a session with one that it repeats
-    for start in range(0, len(units), BLOCK):
-        block = slice(start, start + BLOCK)
-        alike = units[block] @ units.T >= REPEATED
+    for block, cosines in Likeness.of(rows, sessions.tolist()).cosines():
+        alike = cosines >= REPEATED
         alike &= shows[block, None] & shows & (labels[block, None] == labels)
         alike &= sessions[block, None] != sessions
         ones, others = alike.nonzero()
-        repeats |= set(zip((start + ones).tolist(), sessions[others].tolist(), strict=True))
+        repeats |= set(zip(block[ones].tolist(), sessions[others].tolist(), strict=True))
     sizes = Counter(sessions.tolist())
     found = Counter((sessions[number], other) for number, other in repeats)
     for (one, other), number in found.items():

@@ -87,9 +87,9 @@ def _push_to_many(
     """Let pyinfra push to many hosts; return whether all is well."""
     from deploy import fleet as many
 
-    outcomes = many.push_in_waves(
-        fleet, bundle, target, ssh_config=ssh_config, dry_run=dry_run, tell=tell,
-        fail=complain,
+    outcomes = many.in_waves(
+        fleet, lambda wave: wave.push(bundle, target, dry_run=dry_run),
+        ssh_config=ssh_config, tell=tell, fail=complain,
     )  # fmt: skip
     many.table(outcomes)
     return all(outcome.well for outcome in outcomes)

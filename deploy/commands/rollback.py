@@ -16,7 +16,7 @@ from deploy.commands.options import (
     words_argument,
 )
 from deploy.errors import DeployError
-from deploy.inventory import read_fleet
+from deploy.inventory import Fleet, read_fleet
 from deploy.push import roll_back
 from deploy.ssh import Host
 from deploy.target import Target
@@ -74,9 +74,11 @@ def _all_back(
     """Let pyinfra take many hosts back, all at once; return whether all is well."""
     from deploy import fleet as many
 
-    outcomes = many.roll_all_back(
-        names, release, target, ssh_config=ssh_config, dry_run=dry_run, tell=tell, fail=complain
-    )
+    outcomes = many.in_waves(
+        Fleet(tuple(names), wave=len(names)),
+        lambda wave: wave.roll_back(release, target, dry_run=dry_run),
+        ssh_config=ssh_config, tell=tell, fail=complain,
+    )  # fmt: skip
     many.table(outcomes)
     return all(outcome.well for outcome in outcomes)
 

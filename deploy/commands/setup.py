@@ -168,11 +168,12 @@ def push_all(fleet: Fleet, bundle: Bundle, target: Target, ssh_config: Path | No
     Over new connections: new group memberships hold from the next login.
     """
     if len(fleet.hosts) > 1:
-        from deploy.fleet import push_in_waves
+        from deploy.fleet import in_waves
 
-        outcomes = push_in_waves(
-            fleet, bundle, target, ssh_config=ssh_config, tell=tell, fail=complain
-        )
+        outcomes = in_waves(
+            fleet, lambda wave: wave.push(bundle, target, dry_run=False),
+            ssh_config=ssh_config, tell=tell, fail=complain,
+        )  # fmt: skip
         return all(outcome.well for outcome in outcomes)
     for name in fleet.hosts:
         with Host(name, config=ssh_config) as host:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeGuard, runtime_checkable
 
 from edge.card import BACKGROUND
-from edge.errors import OutputError, printable
+from edge.errors import FOREIGN, OutputError, printable
 
 if TYPE_CHECKING:
     from edge.decider import Decision
@@ -122,14 +122,14 @@ class Outputs:
         when, self._when = self._when, {}  # each output is closed once
         observers, self._observers = self._observers, []
         for output in [*(one for outputs in when.values() for one in outputs), *observers]:
-            with suppress(Exception, SystemExit):
+            with suppress(*FOREIGN):
                 getattr(output, "close", lambda: None)()
 
     def _try(self, label: str | None, act: Callable[..., object], *arguments: object) -> bool:
         """Call foreign code; return whether it succeeded."""
         try:
             act(*arguments)
-        except (Exception, SystemExit) as problem:  # a device that stands alone goes on
+        except FOREIGN as problem:  # a device that stands alone goes on
             self.failures += 1
             what = "an output" if label is None else f"output of '{label}'"
             why = printable(str(problem)) or type(problem).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from edge.errors import HandwaveError, OutputError, named
+from edge.errors import FOREIGN, HandwaveError, OutputError, named
 from edge.outputs.gpio import advice, load_gpiozero
 from edge.outputs.header import check_held
 from edge.platform import is_raspberry_pi
@@ -107,7 +107,7 @@ class Wiring:
             *outputs, *self.observers, *self._devices.values(), *self._shared.values(),
         ]  # fmt: skip
         for one in everything:
-            with suppress(Exception, SystemExit):  # one that fails must not leave the others on
+            with suppress(*FOREIGN):  # one that fails must not leave the others on
                 getattr(one, "close", lambda: None)()
         self.when, self.observers = {}, []
         self._devices.clear()
@@ -131,7 +131,7 @@ class Wiring:
                             raise
                         place = "" if str(problem).startswith("[") else f"[when.{label}] {name}: "
                         raise OutputError(f"{config.path}: {place}{problem}") from problem
-                    except (Exception, SystemExit) as problem:  # somebody else's output
+                    except FOREIGN as problem:  # somebody else's output
                         raise OutputError(
                             f"{config.path}: [when.{label}] {name}: {_told(problem)}"
                         ) from problem
