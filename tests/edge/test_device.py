@@ -57,7 +57,7 @@ def stage(project, pattern, monkeypatch):
     monkeypatch.setattr("edge.service.notify", told.append)
     clock = [0.0]
 
-    def play(*films, forever=True, frames=None, on_step=lambda _number: None):
+    def play(*films, forever=True, frames=None, on_step=lambda _number: None, before=None):
         rest, lit = list(films), []
         cameras = []
 
@@ -68,15 +68,18 @@ def stage(project, pattern, monkeypatch):
             cameras.append(Camera(pattern, clock, film))
             return cameras[-1]
 
-        def load():
-            config = read_config(project)
+        def load(toml=project):
+            config = read_config(toml)
             return Project.of(config, Classifier(config.model))
 
         def show(_step, wiring):
             lit.append({pin for pin, on in wiring.states().items() if on})
             on_step(len(lit))
 
-        Device(load, open_source, "mock", forever=forever).run(show, frames)
+        load_before = None if before is None else lambda: load(before)
+        device = Device(load, open_source, "mock", load_before=load_before, forever=forever)
+        play.status = device.status
+        device.run(show, frames)
         assert all(camera.closed for camera in cameras)
         return lit
 
@@ -255,6 +258,26 @@ def test_a_reload_whose_pins_are_taken_goes_back_to_what_ran(stage, project, cap
     lit = stage(["rock"] * 16, ["rock"] * 8, on_step=rewire)
     assert lit[-1] == {17}
     assert "going back to what ran before" in caplog.messages[-1]
+
+
+def test_what_has_spoiled_is_told_until_a_reload_finds_it_mended(stage, project):
+    before = project.with_name("before.toml")
+    before.write_text("[when.rock]\nled = 5\n")
+    project.write_text("[when.rock")
+    told = []
+
+    def reload_twice(number):
+        told.append(stage.status.spoiled)
+        if number == 20:
+            project.write_text("[when.rock]\nled = 17\n")
+        if number in {10, 20}:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    lit = stage(["rock"] * 30, ["rock"] * 10, on_step=reload_twice, before=before)
+    assert lit[9] == lit[19] == {5}
+    assert lit[-1] == {17}
+    assert all("not valid TOML" in one for one in told[:20]), "the first reload changed nothing"
+    assert told[20:] == [None] * 10
 
 
 def test_a_reload_is_taken_while_the_camera_is_away(stage, project, monkeypatch):

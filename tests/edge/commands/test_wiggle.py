@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import threading
 from types import SimpleNamespace
 
@@ -181,6 +182,7 @@ def test_ctrl_c_ends_it_with_everything_off(tmp_path):
     )  # fmt: skip
     while running.stdout.readline() != "lit\n":
         pass
+    time.sleep(0.2)  # a signal just before Python's own `sleep` does not end that
     running.send_signal(signal.SIGINT)
     out, _ = running.communicate(timeout=60)
     assert out.splitlines() == ["stopped after 0 of 4 outputs; all are off", "0", "[0.0]"]
