@@ -15,6 +15,7 @@ from edge.errors import PictureError
 from edge.pictures import read_picture
 from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.evidence import mcnemar_p
+from trainer.features import looks_for
 from trainer.validate import cross_validate
 
 if TYPE_CHECKING:
@@ -157,7 +158,9 @@ def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
     A hand must be found in half of a sample of at least one gesture's pictures; otherwise a face.
     Trying both would double the training time.
     """
-    finders = {part.name: part for kind in kinds for part in kind.parts if part.state}
+    finders: dict[str, Features] = {}  # the cheapest of those that look for the same
+    for part in (part for kind in kinds for part in kind.parts if part.state):
+        finders.setdefault(looks_for(part.name), part)
     gestures = [label for label in dataset.labels if label != BACKGROUND]
     paths = [
         [picture.path for picture in dataset.pictures if picture.label == label]
@@ -170,7 +173,7 @@ def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
         if _shown(finder, samples) >= SHOWN:
             idle.remove(name)
             break
-    return [kind for kind in kinds if not idle & {part.name for part in kind.parts}]
+    return [kind for kind in kinds if not idle & {looks_for(part.name) for part in kind.parts}]
 
 
 def _shown(finder: Features, samples: Sequence[Sequence[Path]]) -> float:
@@ -194,7 +197,7 @@ def _usual(parts: Sequence[Described], kinds: Sequence[Features]) -> NDArray[np.
     for part, kind in zip(parts, kinds, strict=True):
         others = [USUAL.get(one.name, middle) for one in kind.parts if not one.state]
         found = float(part.found(part.rows[:, 0]).mean()) if part.finders else 0.0
-        there = max((FOUND.get(name, middle) for name in part.finders), default=0.0)
+        there = max((FOUND.get(looks_for(name), middle) for name in part.finders), default=0.0)
         expected.append(found * there + (1 - found) * max(others, default=guess))
     return np.array(expected)
 

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from trainer.calibrate import NOT_FOUND_NOVELTY, Strangeness
 from trainer.errors import TrainingError
+from trainer.features import looks_for
 from trainer.network import Network, one_hot, softmax
 from trainer.training import fit
 
@@ -168,7 +169,7 @@ def learns_with_noise(described: Described) -> bool:
 
     Other kinds have many features that each say little, and faces differ in few.
     """
-    return "hand" in described.finders
+    return any(looks_for(name) == "hand" for name in described.finders)
 
 
 def _without_last_class(network: Network) -> Network:

@@ -90,6 +90,8 @@ def test_what_is_looked_for_and_hardly_ever_there_is_not_tried(tmp_path, save_pi
     kinds = [pixels, one_gesture, nobody, join([nobody, pixels])]
     tried = [kind.name for kind in worth_trying(dataset, kinds)]
     assert tried == ["pixels", "hand"]
+    both = [*kinds, finder("hand-full", 100)]  # looks for the same
+    assert [kind.name for kind in worth_trying(dataset, both)] == ["pixels", "hand", "hand-full"]
 
 
 @pytest.mark.parametrize(("empty", "taken"), [("nobody", "hand+pixels"), ("background", "hand")])

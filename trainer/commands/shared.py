@@ -80,10 +80,11 @@ def kinds_for(name: str) -> list[Features]:
 
 def fetch_missing(kinds: Iterable[str]) -> None:
     """Fetch missing weights, once; a failure is reported by whoever needs them."""
+    from trainer.features import looks_for
     from trainer.features.weights import PACKAGES, are_here
     from trainer.features.weights import fetch as fetch_weights
 
-    for name in sorted(PACKAGES.keys() & set(kinds)):
+    for name in sorted(PACKAGES.keys() & {looks_for(kind) for kind in kinds}):
         if not are_here(name):
             say(f"fetching the {name} weights, once ({PACKAGES[name].project}, checked)")
             try:

@@ -8,5 +8,9 @@ have taught.
 """
 
 from trainer.features.kinds import AUTO, KINDS, VIEWS, Features, candidates, join, make_features
+from trainer.features.subjects import looks_for
 
-__all__ = ["AUTO", "KINDS", "VIEWS", "Features", "candidates", "join", "make_features"]
+__all__ = [
+    "AUTO", "KINDS", "VIEWS",
+    "Features", "candidates", "join", "looks_for", "make_features",
+]  # fmt: skip

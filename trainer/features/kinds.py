@@ -21,6 +21,7 @@ from edge.errors import HandwaveError, did_you_mean
 from edge.files import read_bounded
 from trainer import graphs
 from trainer.errors import DataError
+from trainer.features.subjects import SUBJECTS, looks_for
 from trainer.graphs import IR_VERSION, OPSET, parse_model, rename, side_by_side
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from edge.frame import Image
-    from trainer.features.poses import Kind
 
 AUTO = (
     "pixels", "edges", "backbone",
@@ -116,7 +116,8 @@ class Features:
     @property
     def licences(self) -> list[str]:
         """Of the weights in it that others made."""
-        return [LICENCES[part.name] for part in self.parts if part.name in LICENCES]
+        names = dict.fromkeys(looks_for(part.name) for part in self.parts)
+        return [LICENCES[name] for name in names if name in LICENCES]
 
     @cached_property
     def milliseconds(self) -> float:
@@ -280,7 +281,7 @@ def pretrained() -> onnx.ModelProto:
     )
 
 
-def points_of(kind: Kind) -> onnx.ModelProto:
+def points_of(kind: str) -> onnx.ModelProto:
     """Return what the points of one hand, or face, say; see `trainer.features.poses`.
 
     Raises:
@@ -294,7 +295,7 @@ def points_of(kind: Kind) -> onnx.ModelProto:
         return graph
 
     recipe = _recipe(geometry, landmarks, look, poses, seek, subjects, tflite_file)
-    return onnx.load_model_from_string(converted(kind, recipe + kind.encode(), convert))
+    return onnx.load_model_from_string(converted(looks_for(kind), recipe + kind.encode(), convert))
 
 
 def _recipe(*modules: ModuleType) -> bytes:
@@ -307,15 +308,14 @@ KINDS: dict[str, Callable[[], onnx.ModelProto]] = {
     "pixels": pixels,
     "edges": edges,
     "backbone": pretrained,
-    "hand": partial(points_of, "hand"),
-    "face": partial(points_of, "face"),
+    **{kind: partial(points_of, kind) for kind in SUBJECTS},
 }
 LICENCES = {
     "backbone": "EfficientNet-Lite0 (Google; PyTorch conversion by ML Illustrated), Apache-2.0",
     "hand": "MediaPipe palm detection and hand landmarks (Google), Apache-2.0",
     "face": "MediaPipe face detection and face mesh (Google), Apache-2.0",
 }
-VIEWS = {"hand": 2, "face": 2}
+VIEWS = dict.fromkeys(SUBJECTS, 2)
 """Augmented copies that the expensive kinds compute per picture; their rows are repeated for the
 others. More copies cost time and gained nothing, docs/decisions/0013-hands.md."""
 

@@ -22,7 +22,7 @@ from onnx import helper
 
 from trainer.features.geometry import QUARTER, upright
 from trainer.features.landmarks import landmarks
-from trainer.features.subjects import FACE, HAND
+from trainer.features.subjects import FACE, HAND, SUBJECTS, looks_for
 from trainer.graphs import make_model, parse_model, rename
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from trainer.graphs import Constants
 
 Kind: TypeAlias = Literal["hand", "face"]
-SUBJECTS = {"hand": HAND, "face": FACE}
 FOUND = {"hand": 133, "face": 1410}
 """How many numbers `found` has; `trainer.features.landmarks.landmarks` says which."""
 CLOUDS = {"hand": [(0, 63), (64, 127)], "face": [(0, 1404)]}
@@ -191,15 +190,18 @@ face (float[1410] found) => (float[n] features) {{
 """.format(still=STILL, upright=upright("up", "picture_"))
 
 
-def features(kind: Kind) -> onnx.ModelProto:
+def features(kind: str) -> onnx.ModelProto:
     """Return the graph from `image`, and `state`, which may be left out, to `features`.
 
     Of a hand they are 47 numbers, of a face 23.
 
+    Args:
+        kind: one of `SUBJECTS`.
+
     Raises:
         DataError: MediaPipe's weights are not here.
     """
-    first, last = finder(kind).graph, pose(kind).graph
+    first, last = finder(kind).graph, pose(looks_for(kind)).graph
     return make_model(
         helper.make_graph(
             [*first.node, *last.node],
@@ -211,7 +213,7 @@ def features(kind: Kind) -> onnx.ModelProto:
     )
 
 
-def finder(kind: Kind) -> onnx.ModelProto:
+def finder(kind: str) -> onnx.ModelProto:
     """Return the graph from `image`, and `state`, which may be left out, to `found`.
 
     Raises:
@@ -220,7 +222,7 @@ def finder(kind: Kind) -> onnx.ModelProto:
     return landmarks(SUBJECTS[kind])
 
 
-def pose(kind: Kind) -> onnx.ModelProto:
+def pose(kind: str) -> onnx.ModelProto:
     """Return the graph from `found` to `features`."""
     text, constants = (_HAND, _hand_constants()) if kind == "hand" else (_FACE, _face_constants())
     model = parse_model(text, constants)

@@ -8,7 +8,7 @@ Numbers are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and `face_l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -28,7 +28,7 @@ class Subject:
     """What is looked for, and how MediaPipe's networks look for it."""
 
     name: str
-    """As `trainer features fetch` calls the weights."""
+    """`hand` or `face`; `trainer features fetch` calls the weights so."""
     detector: str
     looker: str
     """Files of weights."""
@@ -91,6 +91,7 @@ HAND = Subject(
     follow_lift=0.1,
     smooth=True,
 )
+HAND_FULL = replace(HAND, detector="palm_full", looker="hand_full")
 FACE = Subject(
     name="face",
     detector="face_short",
@@ -113,3 +114,11 @@ FACE = Subject(
     follow_lift=0.0,
     twice=True,
 )
+SUBJECTS = {"hand": HAND, "hand-full": HAND_FULL, "face": FACE}
+"""By the kind of features. `hand-full` is what MediaPipe's larger networks see, in nearly twice the
+time and with fewer mistakes (docs/decisions/0027-hand-full.md)."""
+
+
+def looks_for(kind: str) -> str:
+    """Return what a kind of features looks for, `hand` or `face`; others look for themselves."""
+    return SUBJECTS[kind].name if kind in SUBJECTS else kind

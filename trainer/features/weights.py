@@ -23,6 +23,7 @@ from edge.errors import did_you_mean
 from edge.files import read_bounded
 from trainer.cache import cache_folder
 from trainer.errors import DataError
+from trainer.features.subjects import looks_for
 from trainer.features.torch_file import read_state_dict
 from trainer.files import write_whole
 from trainer.words import names
@@ -224,7 +225,8 @@ def converted(name: str, recipe: bytes, convert: Callable[[], bytes]) -> bytes:
     return graph
 
 
-def _package(name: str) -> Package:
+def _package(kind: str) -> Package:
+    name = looks_for(kind)
     if name not in PACKAGES:
         raise DataError(f"{name}: no such weights{did_you_mean(name, PACKAGES)}")
     return PACKAGES[name]

@@ -11,12 +11,13 @@ from edge.errors import HandwaveError
 from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, candidates, join, make_features
+from trainer.features.subjects import SUBJECTS
 from trainer.graphs import IR_VERSION, OPSET, parse_model
 
 SIZES = [(1, 1), (8, 8), (1, 640), (640, 1), (3, 5), (37, 101), (48, 64), (480, 640)]
 
 
-@pytest.fixture(scope="module", params=sorted(KINDS.keys() - {"hand", "face"}))  # test_poses.py
+@pytest.fixture(scope="module", params=sorted(KINDS.keys() - SUBJECTS.keys()))  # test_poses.py
 def features(request):
     return make_features(request.param)
 

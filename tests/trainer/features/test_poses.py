@@ -97,6 +97,18 @@ def test_a_hand_turned_points_elsewhere_and_is_bent_the_same(hand):
     assert away(upright[35:45], turned[35:45]) > 1.0
 
 
+def test_the_larger_networks_see_the_same_hand(hand, hands):
+    closer = make_features("hand-full")
+    assert closer.size == hand.size
+    assert closer.state == hand.state
+    assert closer.licences == hand.licences
+    assert closer.file_size > 1.5 * hand.file_size
+    for gesture in ("palm", "vsign"):
+        image = draw(gesture, Scene.random(3, SIZE), 0)
+        assert 0 < away(closer(image), hand(image)) < 0.25, gesture
+    assert not closer(draw("background", Scene.random(9, SIZE), 0)).any()
+
+
 def test_a_hand_is_followed_and_says_the_same(follow):
     image = palm()
     features, state = follow(image)

@@ -20,7 +20,7 @@ import pytest
 
 from edge.classifier import open_session
 from trainer.features import poses
-from trainer.features.subjects import HAND, Search
+from trainer.features.subjects import HAND, HAND_FULL, Search
 
 PYTHON = os.environ.get("HANDWAVE_MEDIAPIPE_PYTHON")
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -40,9 +40,7 @@ for complexity in (0, 1):
             out[f"{name} {complexity}"] = numpy.reshape(points, (-1, 21, 2))
 numpy.savez(sys.argv[2], **out)
 """
-FULL = replace(
-    HAND, detector="palm_full", looker="hand_full", searches=(Search(192, 0.15, 0.5),), farthest=192
-)
+FULL = replace(HAND_FULL, searches=(Search(192, 0.15, 0.5),), farthest=192)
 
 
 @pytest.fixture(scope="module")

