@@ -14,7 +14,7 @@ import msgspec
 
 from edge.button import ButtonSettings
 from edge.card import BACKGROUND, WHITE_BALANCES, Camera, no_such_class
-from edge.errors import ConfigError, did_you_mean, named
+from edge.errors import FOREIGN, ConfigError, did_you_mean, named
 from edge.outputs.header import check_pins
 from edge.outputs.kind import Kind, Section, built_in, find_kind, kind_names
 from edge.toml import convert, load
@@ -215,11 +215,9 @@ def _take_sections(path: Path, table: dict[str, Any]) -> dict[str, Section]:
         with named(f"{path}: [{name}] "):
             kind = find_kind(name)
         if kind is not None and kind.section is not None:
-            sections[name] = _convert(table.pop(name), kind.section, f"{path}: [{name}]")
-            try:
-                sections[name].check(path.parent)
-            except ValueError as problem:
-                raise ConfigError(f"{path}: [{name}] {problem}") from None
+            where = f"{path}: [{name}]"
+            sections[name] = _convert(table.pop(name), kind.section, where)
+            _check(sections[name], kind, path.parent, where)
     return sections
 
 
@@ -263,16 +261,21 @@ def _read_output(path: Path, where: str, kind: type[Kind], value: object) -> Kin
         raise ConfigError(f"{where} write its settings as a table: {{ ... }}")
     else:
         output = _convert({short: value}, kind, where, inner=short)
+    _check(output, kind, path.parent, where)
+    return output
+
+
+def _check(settings: Kind | Section, kind: type[Kind], folder: Path, where: str) -> None:
+    """Let an output, or what outputs of its kind share, check itself."""
     try:
-        output.check(path.parent)
+        settings.check(folder)
     except ValueError as problem:
         raise ConfigError(f"{where} {problem}") from None
-    except Exception as problem:
+    except FOREIGN as problem:
         if kind in built_in().values():
             raise
         text = f"its check fails ({type(problem).__name__}: {problem}); tell who wrote it"
         raise ConfigError(f"{where} {text}") from problem
-    return output
 
 
 def _in_one_spelling(path: Path, when: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from edge.errors import ConfigError
+from edge.errors import FOREIGN, ConfigError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -145,7 +145,7 @@ def find_kind(name: str) -> type[Kind] | None:
     for point in _others().select(name=name):
         try:
             found = point.load()
-        except (Exception, SystemExit) as problem:  # somebody else's module
+        except FOREIGN as problem:  # somebody else's module
             raise ConfigError(f"the output '{name}' cannot be loaded: {problem}") from problem
         if not (isinstance(found, type) and issubclass(found, Kind)):
             raise ConfigError(f"the output '{name}' ({point.value}) is no edge.outputs.Kind")

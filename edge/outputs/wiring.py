@@ -135,11 +135,19 @@ class Wiring:
                         raise OutputError(
                             f"{config.path}: [when.{label}] {name}: {_told(problem)}"
                         ) from problem
-        for section in config.sections.values():
+        for name, section in config.sections.items():
+            self._open_section(config, name, section)
+
+    def _open_section(self, config: Config, name: str, section: Section) -> None:
+        try:
             with named(f"{config.path}: "):
                 observer = section.open(self)
-            if observer is not None:
-                self.observers.append(observer)
+        except HandwaveError:
+            raise
+        except FOREIGN as problem:  # somebody else's section
+            raise OutputError(f"{config.path}: [{name}]: {_told(problem)}") from problem
+        if observer is not None:
+            self.observers.append(observer)
 
 
 def _told(problem: BaseException) -> str:

@@ -279,14 +279,39 @@ class Picky(Bomb, frozen=True):
         raise KeyError(self.fuse)
 
 
+class Impatient(Bomb, frozen=True):
+    def check(self, folder):
+        sys.exit(self.fuse)
+
+
 class Unshortened(kind.Kind, frozen=True):
     fuse: str
+
+
+class Shared(kind.Section, frozen=True):
+    """What somebody's outputs share, and which fails at whichever door it is told to."""
+
+    door: str
+
+    def check(self, folder):
+        if self.door == "check":
+            sys.exit(7)
+
+    def open(self, _wiring):
+        if self.door == "open":
+            sys.exit(8)
+        raise KeyError(self.door)
+
+
+class Sharing(Bomb, frozen=True):
+    section = Shared
 
 
 @pytest.mark.parametrize(
     ("name", "line"),
     [
         ("Picky", "bomb: its check fails (KeyError: 'fizz'); tell who wrote it"),
+        ("Impatient", "bomb: its check fails (SystemExit: fizz); tell who wrote it"),
         ("Unshortened", "bomb: write its settings as a table: { ... }"),
     ],
 )
@@ -299,3 +324,22 @@ def test_a_mistake_in_somebody_elses_output_is_told_as_its_own(
     with pytest.raises(ConfigError) as caught:
         read_config(project)
     assert str(caught.value) == f"{project}: [when.rock] {line}"
+
+
+@pytest.mark.parametrize(
+    ("door", "line"),
+    [
+        ("check", "[bomb] its check fails (SystemExit: 7); tell who wrote it"),
+        ("open", "[bomb]: 8"),
+        ("fuse", "[bomb]: KeyError: 'fuse'"),
+    ],
+)
+def test_a_mistake_in_what_somebody_elses_outputs_share_is_one_line(
+    project, clips, plugin, monkeypatch, *, door, line
+):
+    monkeypatch.setitem(sys.modules, "their_bomb", sys.modules[__name__])
+    plugin("their_bomb:Sharing")
+    project.write_text(f"[when.rock]\nbomb = 'fizz'\n\n[bomb]\ndoor = '{door}'\n")
+    done = run(project, clips)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == f"edge: {project}: {line}"
