@@ -24,6 +24,7 @@ from edge.errors import SourceError, printable
 from edge.frame import Frame, Source
 from edge.openssh import LOST, OPTIONS, explain, lines_of
 from edge.sources.lending import HEADER, HELLO, JPEG, PICTURE, RAW, Opened, Wanted
+from edge.sources.newest import Newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,9 +78,7 @@ class RemoteCamera(Source):
         if not re.fullmatch(r"ssh://([\w.-]+@)?([\w.-]+|\[[\w:.%]+\])(:\d{1,5})?/?", name):
             raise SourceError(f"{name}: say ssh://user@host, or ssh://user@host:22")
         self._name = name.rstrip("/")
-        self._newest: Frame | None = None
-        self._ended = self._closed = False
-        self._change = threading.Condition()
+        self._newest: Newest[Frame] = Newest()
         self._reader: threading.Thread | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
         self._ssh = self._start(wanted)
@@ -127,36 +126,26 @@ class RemoteCamera(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         while True:
-            with self._change:
-                self._change.wait_for(self._something, STALLED)
-                newest, self._newest = self._newest, None
-                if self._closed:
-                    return
-                ended = self._ended
+            newest = self._newest.take(STALLED)
+            if self._newest.closed:
+                return
             if newest is not None:
                 yield newest
-            elif ended:
+            elif self._newest.ended:
                 raise SourceError(self._why())
             else:
                 raise SourceError(f"{self._name}: no picture for {STALLED:g} s; is it still on?")
-
-    def _something(self) -> bool:
-        return self._newest is not None or self._ended or self._closed
 
     def _read(self) -> None:
         """Keep the newest frame, until there are no more; in a thread of its own."""
         try:
             while (frame := read_frame(_pipe(self._ssh.stdout))) is not None:
                 self._ask(1)
-                with self._change:
-                    self._newest = frame
-                    self._change.notify_all()
+                self._newest.put(frame)
         except Exception as problem:  # noqa: BLE001  (whatever came: the reader of frames is told)
             log.debug("%s: %s", self._name, problem)
         finally:
-            with self._change:
-                self._ended = True
-                self._change.notify_all()
+            self._newest.end()
 
     def _ask(self, number: int) -> None:
         with suppress(OSError, ValueError):  # ssh has ended, which is noticed elsewhere
@@ -176,14 +165,12 @@ class RemoteCamera(Source):
 
     def close(self) -> None:
         """Give the camera back, and wait until the Pi has started its service; twice is fine."""
-        with self._change:
-            if self._closed:
-                return
-            self._closed = True
-            self._change.notify_all()
+        if self._newest.closed:
+            return
+        self._newest.close()
         self._end_input()
         reader = self._reader  # it reads on, so that the Pi can finish writing
-        if reader is None or self._ended:
+        if reader is None or self._newest.ended:
             reader = threading.Thread(target=_drain, args=(self._ssh.stdout,), daemon=True)
             reader.start()
         try:

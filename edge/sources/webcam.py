@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge.config import CameraSettings
 from edge.errors import SourceError
 from edge.frame import SIZE, Frame, Source
+from edge.sources.newest import Newest
 from edge.sources.turning import Turn, turn
 
 if TYPE_CHECKING:
@@ -98,9 +99,7 @@ class Webcam(Source):
         )
         lacks = _set_up(capture, size[::-1] if self._turn.quarter else size, settings, taken)
         self.taken = settings.taken(size, taken, lacks)
-        self._newest: tuple[Any, float] | None = None
-        self._ended = self._closed = False
-        self._change = threading.Condition()
+        self._newest: Newest[tuple[Any, float]] = Newest()
         self._reader = threading.Thread(
             target=self._read, args=(capture,), name=self._name, daemon=True
         )
@@ -111,32 +110,25 @@ class Webcam(Source):
 
         patience = WARMING
         while True:
-            with self._change:
-                self._change.wait_for(self._something, patience)
-                newest, self._newest = self._newest, None
-                if self._closed:
-                    return
+            newest = self._newest.take(patience)
+            if self._newest.closed:
+                return
             if newest is None:
                 raise SourceError(f"{self._name}: stopped giving frames; is it still plugged in?")
             patience = STALLED
             bgr, now = newest
             yield Frame(turn(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), self._turn), now)
 
-    def _something(self) -> bool:
-        return self._newest is not None or self._ended or self._closed
-
     def _read(self, capture: Any) -> None:
         """Keep the newest frame, until closed or pulled out; in a thread of its own."""
         last = time.monotonic()
         try:
-            while not self._closed:
+            while not self._newest.closed:
                 good, bgr = capture.read()
                 now = time.monotonic()
                 if good and bgr is not None:
                     last = now
-                    with self._change:
-                        self._newest = bgr, now
-                        self._change.notify_all()
+                    self._newest.put((bgr, now))
                 elif now - last > FAILING:
                     break
                 else:
@@ -144,9 +136,7 @@ class Webcam(Source):
         except Exception as problem:  # noqa: BLE001  (a driver's own; the reader of frames is told)
             log.warning("%s: %s", self._name, str(problem).partition("\n")[0])
         finally:
-            with self._change:
-                self._ended = True
-                self._change.notify_all()
+            self._newest.end()
             capture.release()  # here, as it must not be released during a read
 
     def now(self) -> float:
@@ -155,9 +145,7 @@ class Webcam(Source):
 
     def close(self) -> None:
         """Let go of the camera; closing twice is fine."""
-        with self._change:
-            self._closed = True
-            self._change.notify_all()
+        self._newest.close()
         self._reader.join(CLOSING)
         if self._reader.is_alive():
             log.warning("%s does not close within %g s; going on without", self._name, CLOSING)

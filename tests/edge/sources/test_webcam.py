@@ -103,7 +103,7 @@ def test_a_slow_reader_gets_the_newest_frame_and_each_only_once(capture):
         frames = iter(camera)
         for shade in (10, 20, 30):
             capture.made[0].frames.put(picture(shade))
-        wait_until(lambda: camera._newest is not None and camera._newest[0][0, 0, 2] == 30)
+        wait_until(lambda: (item := camera._newest._item) is not None and item[0][0, 0, 2] == 30)
         assert next(frames).image[0, 0, 0] == 30
         later = threading.Timer(0.05, lambda: capture.made[0].frames.put(picture(40)))
         later.start()
@@ -292,7 +292,7 @@ def test_the_real_capture_of_a_film_serves_as_a_camera(tmp_path, monkeypatch):
     monkeypatch.setattr(webcam, "FAILING", 0.05)
     with Webcam(0, (64, 48)) as camera:
         frames = iter(camera)
-        wait_until(lambda: camera._ended)  # the film is over: only its last frame is left
+        wait_until(lambda: camera._newest.ended)  # the film is over: only its last frame is left
         frame = next(frames)
         np.testing.assert_allclose(frame.image[20, 30], (200, 0, 20), atol=12)
         with pytest.raises(SourceError, match="stopped giving frames"):
