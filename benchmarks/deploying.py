@@ -19,7 +19,7 @@ memory      the peak of `deploy`, and of all ssh that it keeps
 All hosts share this machine's processors with the laptop's side, as a shelf of Pis does not:
 `processor` is what the laptop's side alone takes of them. So that it is `deploy` that is
 measured with many hosts, and not so many onnxruntimes starting at a time, a program of ten lines
-stands for `edge` there.
+stands for `edge` there: it sleeps for as long as the real one takes alone, in the same run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 UNIT = "handwave.service"
 LIGHT_EDGE = """
-import os, signal, socket, sys
+import os, signal, socket, sys, time
+time.sleep({seconds}[sys.argv[1]])
 if sys.argv[1] == "run":
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
@@ -223,14 +224,30 @@ def all_at_once(go: Callable[[Pi], Took], pis: list[Pi]) -> Took:
     return Took(time.perf_counter() - began, largest, sum(one.processor for one in took))
 
 
-def many(number: int, hosts: int, line: float = 0.0) -> None:
+def seconds_of_edge(model: Path) -> dict[str, float]:
+    """Return how long the real `edge` takes to check a model, and to decide its first frame."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = project(Path(folder), model.read_bytes())
+        edge = [sys.executable, "-m", "edge"]
+        frame = ["--source", "virtual", "--pins", "mock", "--frames", "1"]
+        words = {"check": [], "run": frame}
+        return {
+            verb: statistics.median(
+                run(*edge, verb, "--config", config, *more).seconds for _ in range(3)
+            )
+            for verb, more in words.items()
+        }
+
+
+def many(number: int, hosts: int, model: Path, line: float = 0.0) -> None:
     """Measure pushes to many hosts beside one, with a light program in place of `edge`."""
+    light_edge = LIGHT_EDGE.format(seconds=seconds_of_edge(model))
     with tempfile.TemporaryDirectory(prefix="deploying-") as name:
         folder = Path(name)
         light = folder / "edge"
         light.mkdir()
         (light / "__init__.py").touch()  # or the laptop's own goes before it
-        (light / "__main__.py").write_text(LIGHT_EDGE)
+        (light / "__main__.py").write_text(light_edge)
         config = project(folder, b"a model of a megabyte" * 50_000)
         where = f", {1000 * line:g} ms away" if line else ""
         with many_hosts(folder, hosts, line=line) as pis:
@@ -324,7 +341,7 @@ def main() -> None:
     options = parser.parse_args()
     one_host(options.model, options.turns)
     for line in (0.0, options.line):
-        many(max(options.turns // 3, 2), options.hosts, line)
+        many(max(options.turns // 3, 2), options.hosts, options.model, line)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ for unit; do
   echo "MainPID=$pid"
 done
 """
+JOURNALCTL = """#!/bin/sh
+# journalctl _SYSTEMD_UNIT=UNIT --since=@... --lines=N --no-pager --output=cat --quiet
+tail -n "${3#--lines=}" "$STANDIN_STATE/${1#*=}.journal"
+"""
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ def _furnish(pi: Pi) -> None:
     for path in (state, programs, standin, trial, runtime, pi.root / "venv" / "bin"):
         path.mkdir(parents=True)
     _program(programs / "systemctl", SYSTEMCTL.format(python=sys.executable, standin=standin))
-    _program(programs / "journalctl", f"#!{sys.executable}\n{STANDIN.read_text()}")
+    _program(programs / "journalctl", JOURNALCTL)
     shutil.copy(STANDIN, standin / "systemctl")
     _program(programs / "sudo", '#!/bin/sh\nshift; [ "$1" = -l ] && exit; exec "$@"\n')
     (programs / "python3").symlink_to(Path(sys.executable).resolve())

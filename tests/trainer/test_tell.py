@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from trainer.choose import Candidate
 from trainer.dataset import Dataset, Picture
-from trainer.tell import say, say_end, say_sessions
+from trainer.tell import say, say_choice, say_end, say_sessions
 
 
 def taught(
@@ -42,6 +43,29 @@ def test_what_went_badly_is_said(case, says, capsys):
     err = capsys.readouterr().err
     assert err.startswith(says)
     assert bool(err) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("features", "finders", "accuracy", "advised"),
+    [
+        ("hand+edges", ("hand",), 0.9, "--features hand-full+edges sees"),
+        ("hand", ("hand",), None, "--features hand-full sees"),
+        ("hand", ("hand",), 0.99, ""),
+        ("edges", (), 0.9, ""),
+    ],
+)
+def test_larger_networks_are_told_of_where_hands_are_mistaken(
+    capsys, features, finders, accuracy, advised
+):
+    case = taught(accuracy=accuracy)
+    case.features, case.why = SimpleNamespace(name=features), "the best"
+    case.candidates = [Candidate(name, accuracy, 1.0, 1, name == features) for name in "ab"]
+    case.described.finders = finders
+    say_choice(case)
+    err = capsys.readouterr().err
+    assert "the best" in err
+    assert ("note: " in err) == bool(advised)
+    assert advised in err
 
 
 PLACES = [(place, label) for place in ("place2", "place5") for label in ("palm", "rock")]

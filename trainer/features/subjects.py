@@ -91,7 +91,13 @@ HAND = Subject(
     follow_lift=0.1,
     smooth=True,
 )
-HAND_FULL = replace(HAND, detector="palm_full", looker="hand_full")
+HAND_FULL = replace(
+    HAND,
+    detector="palm_full",
+    looker="hand_full",
+    # Surer of hands than the smaller networks, and of half a face as well.
+    searches=(Search(128, 0.15, 0.9), Search(84, 0.15, 0.9), Search(192, 0.5, 0.9)),
+)
 FACE = Subject(
     name="face",
     detector="face_short",

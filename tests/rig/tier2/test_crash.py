@@ -3,6 +3,7 @@
 What happens between two steps is enumerated in tests/deploy/remote/test_crash.py.
 """
 
+import json
 import os
 import random
 import shutil
@@ -159,7 +160,7 @@ def test_the_power_is_cut(pi, old, begin, push, step):
     pi.header.wait(23, 1)
 
 
-def test_power_or_connection_or_laptop_end_at_random_moments(pi, old, begin, push):
+def test_power_or_connection_or_laptop_end_at_random_moments(pi, old, begin, push, laptop):
     chance = random.Random(20261126)  # the same moments every time
     for number in range(CUTS):
         before = current(pi)
@@ -177,7 +178,10 @@ def test_power_or_connection_or_laptop_end_at_random_moments(pi, old, begin, pus
         kill(process)
         settled(pi)
         pi.until(ActiveState="active")
-        assert current(pi)
+        runs = current(pi)
+        told = json.loads(pi.run(*laptop("status", "--json"), inside=False, check=False).stdout)
+        assert [(one["release"], one["trial"]) for one in told["hosts"]] == [(runs, None)]
+        assert told["well"], told
         done = push()
         assert done.returncode == 0, (before, done.stderr)
         pi.header.wait((23, 24)[number % 2], 1)

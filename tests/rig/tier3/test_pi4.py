@@ -165,6 +165,21 @@ def test_a_clock_years_off_stops_no_push_and_misleads_no_status(device, push, pr
         device.run(f"date --set @{time.time():.0f}")
 
 
+def test_what_takes_too_much_memory_is_ended_with_its_pins_off_and_started_again(device, push):
+    push(LED)
+    device.wait(LED, BUTTON)
+    pid, before = device.show("MainPID"), device.show("MemoryMax")
+    device.run("systemctl set-property --runtime handwave MemoryMax=24M")  # as if it had leaked
+    try:
+        device.wait(BUTTON)
+        device.until(lambda: "killed by the OOM killer" in device.journal)
+        assert device.show("MainPID") != pid
+    finally:
+        device.run(f"systemctl set-property --runtime handwave MemoryMax={before}")
+    device.wait(LED, BUTTON)
+    assert device.show("ActiveState") == "active"
+
+
 def test_a_reboot_brings_it_back(device, push):
     push(LED)
     before = device.boot_id
