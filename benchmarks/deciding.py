@@ -52,7 +52,7 @@ from edge.pictures import read_picture
 from edge.replay.events import Events, poisson_upper
 from trainer.cache import FeatureCache, cache_folder, digest
 from trainer.dataset import Dataset, Picture, read_dataset
-from trainer.features import Features, looks_for, make_features
+from trainer.features import Features, make_features
 from trainer.recipe import Taught, teach
 from trainer.splits import folds, split
 
@@ -197,8 +197,7 @@ class Studio:
 
     def _without_hands(self, pictures: list[Picture], place: Path) -> list[Picture]:
         """Return the pictures' parts without a hand, in any order."""
-        own = [part for part in self.features.parts if looks_for(part.name) == "hand"]
-        found, finder = [], own[0] if own else make_features("hand")
+        found, finder = [], make_features("hand")
         place.mkdir(parents=True)
         for number, picture in enumerate(pictures):
             part = without_hand(read_picture(picture.path), finder)

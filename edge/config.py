@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import unicodedata
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_origin
@@ -14,13 +14,13 @@ import msgspec
 
 from edge.button import ButtonSettings
 from edge.card import BACKGROUND, WHITE_BALANCES, Camera, no_such_class
-from edge.errors import FOREIGN, ConfigError, did_you_mean, named
+from edge.errors import FOREIGN, ConfigError, HandwaveError, did_you_mean, named
 from edge.outputs.header import check_pins
 from edge.outputs.kind import Kind, Section, built_in, find_kind, kind_names
 from edge.toml import convert, load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -216,8 +216,9 @@ def _take_sections(path: Path, table: dict[str, Any]) -> dict[str, Section]:
             kind = find_kind(name)
         if kind is not None and kind.section is not None:
             where = f"{path}: [{name}]"
-            sections[name] = _convert(table.pop(name), kind.section, where)
-            _check(sections[name], kind, path.parent, where)
+            with _blaming(kind, where):
+                sections[name] = _convert(table.pop(name), kind.section, where)
+                _check(sections[name], path.parent, where)
     return sections
 
 
@@ -255,27 +256,37 @@ def _check_is_several(where: str, kind: type[Kind], value: list[Any]) -> None:
 
 def _read_output(path: Path, where: str, kind: type[Kind], value: object) -> Kind:
     short = getattr(kind, "short", None)
-    if isinstance(value, dict):
-        output = _convert(value, kind, where)
-    elif short is None:  # somebody else's kind
-        raise ConfigError(f"{where} write its settings as a table: {{ ... }}")
-    else:
-        output = _convert({short: value}, kind, where, inner=short)
-    _check(output, kind, path.parent, where)
+    with _blaming(kind, where):
+        if isinstance(value, dict):
+            output = _convert(value, kind, where)
+        elif short is None:  # somebody else's kind
+            raise ConfigError(f"{where} write its settings as a table: {{ ... }}")
+        else:
+            output = _convert({short: value}, kind, where, inner=short)
+        _check(output, path.parent, where)
+        output.pins(), output.programs()  # asked for again where nobody knows whose they are
     return output
 
 
-def _check(settings: Kind | Section, kind: type[Kind], folder: Path, where: str) -> None:
+def _check(settings: Kind | Section, folder: Path, where: str) -> None:
     """Let an output, or what outputs of its kind share, check itself."""
     try:
-        settings.check(folder)
+        with named(f"{where} "):
+            settings.check(folder)
     except ValueError as problem:
         raise ConfigError(f"{where} {problem}") from None
+
+
+@contextmanager
+def _blaming(kind: type[Kind], where: str) -> Iterator[None]:
+    """Say in one line what else somebody else's kind raises, and whose mistake it is."""
+    try:
+        yield
     except FOREIGN as problem:
-        if kind in built_in().values():
+        if isinstance(problem, HandwaveError) or kind in built_in().values():
             raise
-        text = f"its check fails ({type(problem).__name__}: {problem}); tell who wrote it"
-        raise ConfigError(f"{where} {text}") from problem
+        what = f"{type(problem).__name__}: {problem}"
+        raise ConfigError(f"{where} fails ({what}); tell who wrote it") from problem
 
 
 def _in_one_spelling(path: Path, when: dict[str, Any]) -> dict[str, Any]:

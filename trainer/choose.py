@@ -158,7 +158,7 @@ def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
     A hand must be found in half of a sample of at least one gesture's pictures; otherwise a face.
     Trying both would double the training time.
     """
-    finders: dict[str, Features] = {}  # the cheapest of those that look for the same
+    finders: dict[str, Features] = {}  # the first of those that look for the same
     for part in (part for kind in kinds for part in kind.parts if part.state):
         finders.setdefault(looks_for(part.name), part)
     gestures = [label for label in dataset.labels if label != BACKGROUND]

@@ -59,9 +59,16 @@ class Evidence:
     """float32 `[n, features]`, of the pictures themselves."""
     curve: list[CurvePoint] = field(default_factory=list)
     """From more and more sessions, up to all but the held-out ones."""
-    whole: bool = True
-    """Whether the rows describe whole pictures; if only a hand's pose, equal rows show the same
-    gesture, not copies."""
+    finders: tuple[str, ...] = ()
+    """The kinds of features among these that look for something, such as a hand."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the rows describe whole pictures.
+
+        If only a hand's pose, equal rows show the same gesture, not copies.
+        """
+        return not self.finders
 
     @cached_property
     def labels(self) -> list[str]:

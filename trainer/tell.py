@@ -33,6 +33,8 @@ COMMAND, HELD = re.compile(r"(?<=: )trainer [^;,]+"), "\N{NO-BREAK SPACE}"
 """What is to be run, in a message, and what stands there for a blank meanwhile."""
 REFUSED = 0.1
 """Share of held-out pictures found strange that deserves a word; 4 % are meant to be."""
+CLOSER = {"hand": "hand-full", "hand+backbone": "hand-full+backbone"}
+"""What sees more exactly than what `auto` has chosen: docs/decisions/0027-hand-full.md."""
 ENOUGH = 0.98
 """Accuracy on sessions held out from which on larger networks are not worth a word."""
 UNBOUNDED = 100_000
@@ -71,12 +73,11 @@ def say_choice(taught: Taught) -> None:
         table.add_row(escape(one.name), _percent(one.accuracy), *figures, style=style)
     Console(stderr=True, highlight=False).print(table)
     say(f"{taught.features.name}: {taught.why}")
-    held_out = taught.held_out
-    if "hand" in taught.described.finders and (held_out is None or held_out.accuracy < ENOUGH):
-        closer = taught.features.name.replace("hand", "hand-full")
+    closer = CLOSER.get(taught.features.name)
+    if closer and taught.held_out is not None and taught.held_out.accuracy < ENOUGH:
         say(
-            f"note: --features {closer} sees hands more exactly, in 1.7 times the time: for a Pi "
-            "that keeps up with its camera all the same (`edge status`)"
+            f"note: --features {closer} tells more hands rightly, in 1.7 times the time: for a Pi "
+            "that then still sees 10 frames a second, as `edge status` says"
         )
 
 

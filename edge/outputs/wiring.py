@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from edge.errors import FOREIGN, HandwaveError, OutputError, named
+from edge.errors import FOREIGN, HandwaveError, OutputError
 from edge.outputs.gpio import advice, load_gpiozero
 from edge.outputs.header import check_held
 from edge.platform import is_raspberry_pi
@@ -140,10 +140,10 @@ class Wiring:
 
     def _open_section(self, config: Config, name: str, section: Section) -> None:
         try:
-            with named(f"{config.path}: "):
-                observer = section.open(self)
-        except HandwaveError:
-            raise
+            observer = section.open(self)
+        except HandwaveError as problem:
+            place = "" if str(problem).startswith("[") else f"[{name}]: "
+            raise OutputError(f"{config.path}: {place}{problem}") from problem
         except FOREIGN as problem:  # somebody else's section
             raise OutputError(f"{config.path}: [{name}]: {_told(problem)}") from problem
         if observer is not None:

@@ -42,11 +42,12 @@ class Newest(Generic[Item]):
             self.ended = True
             self._change.notify_all()
 
-    def close(self) -> None:
-        """Say that nothing more is wanted."""
+    def close(self) -> bool:
+        """Say that nothing more is wanted; return whether nobody has said so before."""
         with self._change:
-            self.closed = True
+            first, self.closed = not self.closed, True
             self._change.notify_all()
+        return first
 
     def _something(self) -> bool:
         return self._item is not None or self.ended or self.closed

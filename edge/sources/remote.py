@@ -165,9 +165,8 @@ class RemoteCamera(Source):
 
     def close(self) -> None:
         """Give the camera back, and wait until the Pi has started its service; twice is fine."""
-        if self._newest.closed:
+        if not self._newest.close():
             return
-        self._newest.close()
         self._end_input()
         reader = self._reader  # it reads on, so that the Pi can finish writing
         if reader is None or self._newest.ended:

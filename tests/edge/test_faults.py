@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import edge
 from edge.cli import main
 from edge.config import read_config
-from edge.errors import ConfigError
+from edge.errors import ConfigError, OutputError
 from edge.outputs import Kind, kind
 
 EDGE = Path(edge.__file__).parent
@@ -284,6 +284,26 @@ class Impatient(Bomb, frozen=True):
         sys.exit(self.fuse)
 
 
+class Unready(Bomb, frozen=True):
+    def __post_init__(self):
+        sys.exit(self.fuse)
+
+
+class Pinless(Bomb, frozen=True):
+    def pins(self):
+        raise KeyError(self.fuse)
+
+
+class Unprogrammed(Bomb, frozen=True):
+    def programs(self):
+        sys.exit(self.fuse)
+
+
+class Worded(Bomb, frozen=True):
+    def check(self, folder):
+        raise ConfigError(f"no {self.fuse} there")
+
+
 class Unshortened(kind.Kind, frozen=True):
     fuse: str
 
@@ -300,6 +320,8 @@ class Shared(kind.Section, frozen=True):
     def open(self, _wiring):
         if self.door == "open":
             sys.exit(8)
+        if self.door == "words":
+            raise OutputError("nobody answers")
         raise KeyError(self.door)
 
 
@@ -310,8 +332,12 @@ class Sharing(Bomb, frozen=True):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("Picky", "bomb: its check fails (KeyError: 'fizz'); tell who wrote it"),
-        ("Impatient", "bomb: its check fails (SystemExit: fizz); tell who wrote it"),
+        ("Picky", "bomb: fails (KeyError: 'fizz'); tell who wrote it"),
+        ("Impatient", "bomb: fails (SystemExit: fizz); tell who wrote it"),
+        ("Unready", "bomb: fails (SystemExit: fizz); tell who wrote it"),
+        ("Pinless", "bomb: fails (KeyError: 'fizz'); tell who wrote it"),
+        ("Unprogrammed", "bomb: fails (SystemExit: fizz); tell who wrote it"),
+        ("Worded", "bomb: no fizz there"),
         ("Unshortened", "bomb: write its settings as a table: { ... }"),
     ],
 )
@@ -329,8 +355,9 @@ def test_a_mistake_in_somebody_elses_output_is_told_as_its_own(
 @pytest.mark.parametrize(
     ("door", "line"),
     [
-        ("check", "[bomb] its check fails (SystemExit: 7); tell who wrote it"),
+        ("check", "[bomb] fails (SystemExit: 7); tell who wrote it"),
         ("open", "[bomb]: 8"),
+        ("words", "[bomb]: nobody answers"),
         ("fuse", "[bomb]: KeyError: 'fuse'"),
     ],
 )

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from onnx import parser
 
-from trainer.choose import BELIEF, _believed, _cheapest_good, _chosen, _honest, worth_trying
+from trainer.choose import (
+    BELIEF,
+    FOUND,
+    _believed,
+    _cheapest_good,
+    _chosen,
+    _honest,
+    _usual,
+    worth_trying,
+)
 from trainer.dataset import read_dataset
+from trainer.describe import describe
 from trainer.features import Features, join, make_features
 from trainer.recipe import teach
 
@@ -92,6 +102,15 @@ def test_what_is_looked_for_and_hardly_ever_there_is_not_tried(tmp_path, save_pi
     assert tried == ["pixels", "hand"]
     both = [*kinds, finder("hand-full", 100)]  # looks for the same
     assert [kind.name for kind in worth_trying(dataset, both)] == ["pixels", "hand", "hand-full"]
+
+
+def test_kinds_that_look_for_the_same_are_believed_in_alike(tmp_path, save_picture):
+    for label in ("fist", "palm"):
+        save_picture(tmp_path / label / "s" / "0.png", np.full((20, 20, 3), 200, np.uint8))
+    kinds = [finder("hand", 100), finder("hand-full", 100), finder("other", 100)]
+    parts = [describe(read_dataset(tmp_path), kind) for kind in kinds]
+    hand, full, other = _usual(parts, kinds)
+    assert hand == full == FOUND["hand"] > other
 
 
 @pytest.mark.parametrize(("empty", "taken"), [("nobody", "hand+pixels"), ("background", "hand")])

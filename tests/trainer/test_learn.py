@@ -10,6 +10,7 @@ import pytest
 import trainer.learn
 from trainer.dataset import Dataset, Picture
 from trainer.describe import Described
+from trainer.features.subjects import SUBJECTS
 from trainer.learn import BATCH, EPOCHS, NOISE, STEPS, learn
 
 
@@ -24,7 +25,7 @@ def described(kind, pictures=6):
         rows=rows.astype(np.float32),
         scraps=rows[:, :1].astype(np.float32),
         widths={kind: 3},
-        finders=(kind,) if kind in {"hand", "face"} else (),
+        finders=(kind,) if kind in SUBJECTS else (),
         unreadable=[],
         size=(320, 240),
     )
@@ -51,8 +52,9 @@ def lesson(monkeypatch):
     return settings
 
 
-def test_a_hand_is_learned_with_as_much_noise_as_each_number_has_spread(lesson):
-    told = lesson("hand")
+@pytest.mark.parametrize("kind", ["hand", "hand-full"])
+def test_a_hand_is_learned_with_as_much_noise_as_each_number_has_spread(kind, lesson):
+    told = lesson(kind)
     np.testing.assert_allclose(told["noise"], NOISE * told["X"].std(axis=0))
     assert told["noise"][2] == pytest.approx(0, abs=1e-6), "what never moves stays what it is"
 

@@ -46,21 +46,19 @@ def test_what_went_badly_is_said(case, says, capsys):
 
 
 @pytest.mark.parametrize(
-    ("features", "finders", "accuracy", "advised"),
+    ("features", "accuracy", "advised"),
     [
-        ("hand+edges", ("hand",), 0.9, "--features hand-full+edges sees"),
-        ("hand", ("hand",), None, "--features hand-full sees"),
-        ("hand", ("hand",), 0.99, ""),
-        ("edges", (), 0.9, ""),
+        ("hand", 0.9, "--features hand-full tells"),
+        ("hand+backbone", 0.9, "--features hand-full+backbone tells"),
+        ("hand", None, ""),
+        ("hand", 0.99, ""),
+        ("edges", 0.9, ""),
     ],
 )
-def test_larger_networks_are_told_of_where_hands_are_mistaken(
-    capsys, features, finders, accuracy, advised
-):
+def test_larger_networks_are_told_of_where_hands_are_mistaken(capsys, features, accuracy, advised):
     case = taught(accuracy=accuracy)
     case.features, case.why = SimpleNamespace(name=features), "the best"
     case.candidates = [Candidate(name, accuracy, 1.0, 1, name == features) for name in "ab"]
-    case.described.finders = finders
     say_choice(case)
     err = capsys.readouterr().err
     assert "the best" in err

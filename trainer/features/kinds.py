@@ -159,7 +159,11 @@ def make_features(name: str) -> Features:
     if name.endswith(".onnx") and ("+" not in name or Path(name).is_file()):
         return _embedding(Path(name))
     if "+" in name:
-        return join([make_features(part.strip()) for part in name.split("+")])
+        parts = [make_features(part.strip()) for part in name.split("+")]
+        twice = {looks_for(part.name) for part in parts if part.state}
+        if len(twice) < sum(bool(part.state) for part in parts):
+            raise DataError(f"--features {name}: two of these look for the same; take one of them")
+        return join(parts)
     if name not in KINDS:
         raise DataError(f"--features {name}: not known{did_you_mean(name, ['auto', *KINDS])}")
     return Features(name, KINDS[name]())

@@ -166,7 +166,7 @@ def are_here(name: str) -> bool:
 
 def missing(names: Iterable[str]) -> list[str]:
     """Return those of these kinds whose weights are not here."""
-    return [name for name in names if name in PACKAGES and not are_here(name)]
+    return [name for name in names if looks_for(name) in PACKAGES and not are_here(name)]
 
 
 def without(kinds: Sequence[str]) -> str:

@@ -110,7 +110,7 @@ def _unseen(evidence: Evidence) -> Iterator[Advice]:
                 f"{count(int(of_label.sum()), 'picture')} of {shorten(label)}, and without it "
                 "nothing is ever switched. If it is to mean that nobody is there, call it "
                 f"{BACKGROUND}; if not, choose features that see the rest as well, such as "
-                "hand+backbone.",
+                f"{'+'.join([*evidence.finders, 'backbone'])}.",
                 evidence.paths(unseen[:NAMED]),
             )
 

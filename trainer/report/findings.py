@@ -55,7 +55,7 @@ def find(taught: Taught) -> Evidence:
         novelty,
         described.rows[:, 0],
         curve,
-        whole=not described.finders,
+        finders=described.finders,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -31,8 +32,10 @@ def test_one_that_comes_later_is_waited_for():
 def test_whoever_waits_is_told_at_once_that_nothing_comes(how):
     newest = Newest()
     timer = threading.Timer(0.05, getattr(newest, how))
+    began = time.monotonic()
     timer.start()
     assert newest.take(LONG) is None
+    assert time.monotonic() - began < LONG / 2
     timer.join()
     assert (newest.ended, newest.closed) == (how == "end", how == "close")
 
@@ -43,5 +46,6 @@ def test_what_came_before_the_end_is_still_taken_but_not_what_nobody_wants():
     newest.end()
     assert newest.take(LONG) == "last"
     newest.put("unwanted")
-    newest.close()
+    assert newest.close()
+    assert not newest.close()
     assert newest.take(LONG) is None

@@ -24,7 +24,7 @@ from trainer.errors import DataError
 from trainer.export import export
 from trainer.features import join, make_features
 from trainer.features.landmarks import STATE, landmarks
-from trainer.features.subjects import HAND
+from trainer.features.subjects import HAND, HAND_FULL
 from trainer.recipe import teach
 
 SIZE = (320, 240)
@@ -103,10 +103,18 @@ def test_the_larger_networks_see_the_same_hand(hand, hands):
     assert closer.state == hand.state
     assert closer.licences == hand.licences
     assert closer.file_size > 1.5 * hand.file_size
+    assert min(search.sure for search in HAND_FULL.searches) >= 0.9, "half a face is no hand"
     for gesture in ("palm", "vsign"):
         image = draw(gesture, Scene.random(3, SIZE), 0)
         assert 0 < away(closer(image), hand(image)) < 0.25, gesture
     assert not closer(draw("background", Scene.random(9, SIZE), 0)).any()
+
+
+@pytest.mark.usefixtures("hands")
+def test_a_hand_is_looked_for_only_once():
+    with pytest.raises(DataError, match="two of these look for the same"):
+        make_features("hand-full+edges+hand")
+    assert make_features("hand-full+face").state == 2 * STATE
 
 
 def test_a_hand_is_followed_and_says_the_same(follow):

@@ -81,11 +81,12 @@ def test_missing_weights_are_said_first_with_what_to_run():
 
 def test_a_gesture_in_which_no_hand_is_found_is_said_to_do_nothing():
     case = Case(labels=("background", "nobody", "rock"))
-    case.more["whole"] = False
+    case.more["finders"] = ("hand-full",)
     for label in ("background", "nobody"):
         case.rows[case.where(label)[:40]] = 0
     (advice,) = case.advice("unseen")
     assert "not found in 40 of 60 pictures of nobody, and without it nothing" in advice.text
+    assert advice.text.endswith("such as hand-full+backbone.")
     assert len(advice.pictures) == 40
     case.rows[case.where("nobody")[:30]] = 1
     assert case.advice("unseen") == []
@@ -300,7 +301,7 @@ def test_hands_held_alike_are_no_copies():
     """Where rows say only how a hand is held, the same gesture elsewhere looks like a copy."""
     case = Case()
     copy(case, 4, "rock")
-    case.more = case.more | {"whole": False}
+    case.more = case.more | {"finders": ("hand",)}
     assert case.advice("duplicates") == []
 
 
@@ -309,7 +310,7 @@ def test_hands_that_are_the_same_to_the_last_digit_are_copies():
     paths = copy(case, 4, "rock", noise=0.0)
     case.rows[case.where("palm", "s0")] = 0.0  # where no hand is found all are alike
     case.rows[case.where("palm", "s1")] = 0.0
-    case.more = case.more | {"whole": False}
+    case.more = case.more | {"finders": ("hand",)}
     (advice,) = case.advice("duplicates")
     assert "8 pictures nearly repeat one of another session" in advice.text
     assert set(advice.pictures) == paths
