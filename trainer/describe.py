@@ -209,7 +209,8 @@ def _describe_points(
     points = read_points(path)
     if features.name != points.kind:
         raise DataError(
-            f"{path}: kept are the points of a {points.kind}, no picture: --features {points.kind}"
+            f"{path}: kept are the points of a {points.kind}, no picture: only --features "
+            f"{points.kind} learns from them"
         )
     rows = describe_points(turned_points(points, how), rng, copies, mirror=mirror)
     return np.concatenate([rows, np.zeros((scraps, rows.shape[1]), np.float32)]), points.size

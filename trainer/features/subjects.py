@@ -2,8 +2,8 @@
 
 Numbers are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and `face_landmark_front_cpu`
 (https://github.com/google-ai-edge/mediapipe, 0.10), but for `searches`, `farthest`, `smooth` and
-`twice`: docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md say why.
-`trainer.features.landmarks` makes a graph of them.
+`twice`: docs/decisions/0013-hands.md, 0014-faces.md, 0022-sizes-of-search.md and 0027-hand-full.md
+say why. `trainer.features.landmarks` makes a graph of them.
 """
 
 from __future__ import annotations
@@ -121,8 +121,7 @@ FACE = Subject(
     twice=True,
 )
 SUBJECTS = {"hand": HAND, "hand-full": HAND_FULL, "face": FACE}
-"""By the kind of features. `hand-full` is what MediaPipe's larger networks see, in nearly twice the
-time and with fewer mistakes (docs/decisions/0027-hand-full.md)."""
+"""By the kind of features. `hand-full` is what MediaPipe's larger networks see."""
 
 
 def looks_for(kind: str) -> str:
