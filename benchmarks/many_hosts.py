@@ -55,8 +55,11 @@ for unit; do
 done
 """
 JOURNALCTL = """#!/bin/sh
-# journalctl _SYSTEMD_UNIT=UNIT --since=@... --lines=N --no-pager --output=cat --quiet
-tail -n "${3#--lines=}" "$STANDIN_STATE/${1#*=}.journal"
+# As the other stand-in has it: journalctl _SYSTEMD_...=UNIT [--since=@...] --lines=N, and so on.
+for word; do
+  case "$word" in --lines=*) lines="${word#*=}" ;; esac
+done
+exec tail -n "$lines" "$STANDIN_STATE/${1#*=}.journal"
 """
 
 
