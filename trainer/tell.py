@@ -76,8 +76,8 @@ def say_choice(taught: Taught) -> None:
     closer = CLOSER.get(taught.features.name)
     if closer and taught.held_out is not None and taught.held_out.accuracy < ENOUGH:
         say(
-            f"note: --features {closer} tells more hands rightly, in 1.7 times the time: for a Pi "
-            "that then still sees 10 frames a second, as `edge status` says"
+            f"note: --features {closer} is right more often, in 1.7 times the time; take it if "
+            "`edge status` on the Pi then still says 10 frames a second or more"
         )
 
 

@@ -48,8 +48,8 @@ def test_what_went_badly_is_said(case, says, capsys):
 @pytest.mark.parametrize(
     ("features", "accuracy", "advised"),
     [
-        ("hand", 0.9, "--features hand-full tells"),
-        ("hand+backbone", 0.9, "--features hand-full+backbone tells"),
+        ("hand", 0.9, "--features hand-full is right"),
+        ("hand+backbone", 0.9, "--features hand-full+backbone is right"),
         ("hand", None, ""),
         ("hand", 0.99, ""),
         ("edges", 0.9, ""),
