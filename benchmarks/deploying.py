@@ -228,20 +228,18 @@ def seconds_of_edge(model: Path) -> dict[str, float]:
     """Return how long the real `edge` takes to check a model, and to decide its first frame."""
     with tempfile.TemporaryDirectory() as folder:
         config = project(Path(folder), model.read_bytes())
-        edge = [sys.executable, "-m", "edge"]
         frame = ["--source", "virtual", "--pins", "mock", "--frames", "1"]
-        words = {"check": [], "run": frame}
+        edge = [sys.executable, "-m", "edge"]
         return {
             verb: statistics.median(
                 run(*edge, verb, "--config", config, *more).seconds for _ in range(3)
             )
-            for verb, more in words.items()
+            for verb, more in (("check", []), ("run", frame))
         }
 
 
-def many(number: int, hosts: int, model: Path, line: float = 0.0) -> None:
+def many(number: int, hosts: int, light_edge: str, line: float = 0.0) -> None:
     """Measure pushes to many hosts beside one, with a light program in place of `edge`."""
-    light_edge = LIGHT_EDGE.format(seconds=seconds_of_edge(model))
     with tempfile.TemporaryDirectory(prefix="deploying-") as name:
         folder = Path(name)
         light = folder / "edge"
@@ -340,8 +338,9 @@ def main() -> None:
     parser.add_argument("--line", type=float, default=0.025, help="seconds to a host far away")
     options = parser.parse_args()
     one_host(options.model, options.turns)
+    light_edge = LIGHT_EDGE.format(seconds=seconds_of_edge(options.model))
     for line in (0.0, options.line):
-        many(max(options.turns // 3, 2), options.hosts, options.model, line)
+        many(max(options.turns // 3, 2), options.hosts, light_edge, line)
 
 
 if __name__ == "__main__":

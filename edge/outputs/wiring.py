@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from edge.errors import FOREIGN, HandwaveError, OutputError
@@ -11,7 +11,7 @@ from edge.outputs.header import check_held
 from edge.platform import is_raspberry_pi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from pathlib import Path
 
     from edge.config import Config
@@ -124,30 +124,28 @@ class Wiring:
             self.when[label] = []
             for name, outputs in kinds.items():
                 for output in outputs:
-                    try:
+                    # With pins it is more often the machine's fault than one output's.
+                    with _placed(config, f"[when.{label}] {name}", ours_too=not output.pins()):
                         self.when[label].append(output.open(self))
-                    except HandwaveError as problem:
-                        if output.pins():  # more often the machine's fault than one output's
-                            raise
-                        place = "" if str(problem).startswith("[") else f"[when.{label}] {name}: "
-                        raise OutputError(f"{config.path}: {place}{problem}") from problem
-                    except FOREIGN as problem:  # somebody else's output
-                        raise OutputError(
-                            f"{config.path}: [when.{label}] {name}: {_told(problem)}"
-                        ) from problem
         for name, section in config.sections.items():
-            self._open_section(config, name, section)
+            with _placed(config, f"[{name}]"):
+                observer = section.open(self)
+            if observer is not None:
+                self.observers.append(observer)
 
-    def _open_section(self, config: Config, name: str, section: Section) -> None:
-        try:
-            observer = section.open(self)
-        except HandwaveError as problem:
-            place = "" if str(problem).startswith("[") else f"[{name}]: "
-            raise OutputError(f"{config.path}: {place}{problem}") from problem
-        except FOREIGN as problem:  # somebody else's section
-            raise OutputError(f"{config.path}: [{name}]: {_told(problem)}") from problem
-        if observer is not None:
-            self.observers.append(observer)
+
+@contextmanager
+def _placed(config: Config, place: str, *, ours_too: bool = True) -> Iterator[None]:
+    """Say in an error where that stands which could not be opened, in errors of our own as well."""
+    try:
+        yield
+    except HandwaveError as problem:
+        if not ours_too:
+            raise
+        named = "" if str(problem).startswith("[") else f"{place}: "
+        raise OutputError(f"{config.path}: {named}{problem}") from problem
+    except FOREIGN as problem:  # somebody else's
+        raise OutputError(f"{config.path}: {place}: {_told(problem)}") from problem
 
 
 def _told(problem: BaseException) -> str:

@@ -160,8 +160,8 @@ def make_features(name: str) -> Features:
         return _embedding(Path(name))
     if "+" in name:
         parts = [make_features(part.strip()) for part in name.split("+")]
-        twice = {looks_for(part.name) for part in parts if part.state}
-        if len(twice) < sum(bool(part.state) for part in parts):
+        sought = [looks_for(part.name) for part in parts if part.state]
+        if len(set(sought)) < len(sought):
             raise DataError(f"--features {name}: two of these look for the same; take one of them")
         return join(parts)
     if name not in KINDS:
