@@ -9,7 +9,8 @@ without any SSH.
 What lies in the root folder on the host (`/opt/handwave`):
 
     venv/                       Python with numpy and onnxruntime, made once by `deploy setup`
-    releases/<id>/              one folder a release, never changed once it has its name
+    releases/<id>/              one folder a release, never changed once it has its name; its
+                                modules' bytecode is made here, and made anew to go back to it
     releases/.incoming/         an upload under way, or what was left of one
     current -> releases/<id>    the last release that got ready here: what the service starts
     history                     one line a release: the last pushed last, before it what ran then
@@ -50,6 +51,8 @@ SIGNATURE = "MANIFEST.sig"
 """The signature beside it, if any: made by `ssh-keygen -Y sign -n handwave`."""
 SIGNERS = "/etc/handwave/allowed_signers"
 """Where this file exists, only bundles signed by one of these are taken (`man ssh-keygen`)."""
+BYTECODE = "__pycache__"
+"""Beside the modules of a release: made here of what was verified, and in no manifest."""
 KEEP = 5
 """Releases kept, including the current one."""
 STALL = 60
@@ -405,6 +408,19 @@ def verified(job: Job) -> None:
     """Check the files on the host's disk against the manifest, and the manifest's signature."""
     verify(job.folder, job.digest)
     check_signature(job.folder)
+    keep_bytecode(job.folder)
+
+
+def keep_bytecode(base: Path) -> None:
+    """Compile the modules of a verified release, so that no start has to; what was there goes.
+
+    The service may not write here. Where there is no room, it starts as well, only later.
+    """
+    import compileall
+
+    for folder in list(base.rglob(BYTECODE)):
+        _remove(folder)
+    compileall.compile_dir(base / "edge", quiet=2)
 
 
 def check(job: Job) -> None:
@@ -586,6 +602,8 @@ def read_manifest(text: str) -> dict[str, str]:
 def verify(base: Path, digest: str) -> None:
     """Check that a folder holds exactly the files of the manifest with this SHA-256.
 
+    Bytecode, of which no manifest knows, is left out: `keep_bytecode` makes it anew.
+
     Args:
         base: the folder.
         digest: the manifest's, in hex; its first 12 digits are enough where nobody knows more.
@@ -600,7 +618,8 @@ def verify(base: Path, digest: str) -> None:
         raise RemoteError(f"{base / MANIFEST}: damaged")
     digests = read_manifest(manifest.decode())
     files = [path for path in base.rglob("*") if path.is_symlink() or not path.is_dir()]
-    found = {path.relative_to(base).as_posix() for path in files} - {SIGNATURE}
+    sent = [path for path in files if path.parent.name != BYTECODE]
+    found = {path.relative_to(base).as_posix() for path in sent} - {SIGNATURE}
     for name in sorted(found ^ {*digests, MANIFEST}):
         raise RemoteError(f"{base / name}: {'nobody sent it' if name in found else 'missing'}")
     for name, wanted in digests.items():

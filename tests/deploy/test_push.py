@@ -3,10 +3,12 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,8 @@ def test_the_files_arrive_byte_for_byte_and_readable_by_the_service(push, pi, pr
     release = pi.root / "current"
     files = {p.relative_to(release).as_posix(): p for p in release.rglob("*") if p.is_file()}
     sent = make_bundle(project / "edge.toml", package)
-    assert {n: p.read_bytes() for n, p in files.items() if n != "MANIFEST"} == sent.files
+    arrived = {n: p.read_bytes() for n, p in files.items() if "__pycache__" not in n}
+    assert arrived == {**sent.files, "MANIFEST": sent.manifest}
     assert hashlib.sha256(files["MANIFEST"].read_bytes()).hexdigest() == sent.digest
     assert {p.stat().st_mode & 0o777 for p in files.values()} == {0o644}
 
@@ -603,8 +606,32 @@ def test_the_real_edge_passes_its_check_there_and_gets_ready(push, pi, real_edge
     succeed(push("pi"))
     assert pi.active
     assert (pi.root / "current" / "edge" / "cli.py").is_file()
-    assert not list(pi.root.rglob("__pycache__"))
     assert "nothing to do" in succeed(push("pi"))
+
+
+def test_no_start_has_to_compile_a_module(push, pi, real_edge, real_model):
+    real_model()
+    succeed(push("pi"))
+    there = pi.root / "current"
+    modules = list(there.rglob("*.py"))
+    assert {Path(cache_from_source(path)) for path in modules} == {*there.rglob("*.pyc")}
+    imported = [sys.executable, "-Pvc", "import edge.cli"]
+    done = subprocess.run(
+        imported, env={"PYTHONPATH": str(there)}, capture_output=True, text=True, check=True
+    )
+    assert f"matches {there}/edge/cli.py" in done.stderr
+    assert f"code object from {there}" not in done.stderr  # so it says of what it compiles
+
+
+def test_bytecode_that_somebody_else_put_there_goes_before_a_release_runs(rollback, pi, three):
+    older = pi.root / "releases" / three[1]
+    planted = Path(cache_from_source(older / "edge" / "__init__.py"))
+    stale = planted.with_name("__init__.cpython-399.pyc")
+    planted.write_bytes(b"planted")
+    stale.touch()
+    succeed(rollback("pi"))
+    assert planted.read_bytes() != b"planted"
+    assert not stale.exists()
 
 
 def test_a_model_whose_golden_frames_disagree_there_is_refused(push, pi, real_edge, real_model):

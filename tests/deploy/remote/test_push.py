@@ -80,6 +80,7 @@ def test_an_upload_is_unpacked_and_verified(incoming):
         (lambda f: (f / "model.onnx").unlink(), "model.onnx: missing"),
         (lambda f: (f / "edge" / "extra.py").touch(), "extra.py: nobody sent it"),
         (lambda f: (f / "link").symlink_to("edge"), "link: nobody sent it"),
+        (lambda f: (f / "edge" / "__pycache__").symlink_to(f), "__pycache__: nobody sent it"),
         (lambda f: (f / "MANIFEST").unlink(), "MANIFEST did not arrive"),
         (lambda f: (f / "MANIFEST").write_text(""), "MANIFEST: damaged"),
     ],
