@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.errors import DeployError
-from deploy.remote.push import MANIFEST, SIGNATURE, is_safe
+from deploy.remote.push import BYTECODE, MANIFEST, SIGNATURE, is_safe
 from edge.config import read_config
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def _place(what: str, path: Path, config: Path) -> str:
             f"{config}: {what} {path} is not inside the folder of edge.toml, which is what "
             "is sent; copy it there and write its name"
         )
-    if name.split("/")[0] in {"edge", "edge.toml", MANIFEST, SIGNATURE}:
+    *folders, _ = parts = name.split("/")
+    if parts[0] in {"edge", "edge.toml", MANIFEST, SIGNATURE} or BYTECODE in folders:
         raise DeployError(f"{config}: {what}: handwave itself needs the name '{name}'; rename it")
     return name
 

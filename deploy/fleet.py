@@ -73,7 +73,7 @@ class Outcome:
     host: str
     how: str
     """In a word or two: `runs it`, `ran it already`, `would`, `failed`, `refused`, `unreachable`,
-    `not tried`."""
+    `lost`, `not tried`."""
     what: str = ""
     """The steps that it took, or would take."""
     problem: Exception | None = None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deploy.errors import DeployError
-from deploy.ssh import explain, lines_of
+from deploy.ssh import LOST, explain, lines_of
 from edge.errors import printable
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _check(host: Host, code: int, said: bytes) -> None:
             f"{host.name}: your user may not read the journal there; on it: "
             'sudo usermod --append --groups systemd-journal "$USER", then log in anew'
         )
-    if code == 255:
+    if code == LOST:
         raise DeployError(explain(host.name, said))
     if code == 127:
         raise DeployError(f"{host.name}: it has no journalctl, so no systemd; is it the right one?")

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Self
 from deploy.errors import ConnectionLostError, DeployError
 from deploy.ssh import BOOT, LOST, PYTHON, Host, explain, lines_of
 from deploy.target import USER
+from edge.status import SOCKET
 
 if TYPE_CHECKING:
     from deploy.target import Target
 
-SOCKET = "live.sock"
-"""In the service's folder: `edge.commands.run.SOCKET`."""
 READER = (Path(__file__).parents[1] / "remote" / "reader.py").read_bytes()
 GREETING = 200
 """Lines that a login shell may print before the reader speaks."""

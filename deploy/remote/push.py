@@ -9,10 +9,11 @@ without any SSH.
 What lies in the root folder on the host (`/opt/handwave`):
 
     venv/                       Python with numpy and onnxruntime, made once by `deploy setup`
-    releases/<id>/              one folder a release, never changed once it has its name; its
-                                modules' bytecode is made here, and made anew to go back to it
+    releases/<id>/              one folder a release, never changed once it has its name, but for
+                                its modules' bytecode: made here, anew before each push starts it
     releases/.incoming/         an upload under way, or what was left of one
     current -> releases/<id>    the last release that got ready here: what the service starts
+    previous -> releases/<id>   what ran before it: started where the current one has spoiled
     history                     one line a release: the last pushed last, before it what ran then
     lock                        held while a push is under way
 
@@ -408,11 +409,10 @@ def verified(job: Job) -> None:
     """Check the files on the host's disk against the manifest, and the manifest's signature."""
     verify(job.folder, job.digest)
     check_signature(job.folder)
-    keep_bytecode(job.folder)
 
 
 def keep_bytecode(base: Path) -> None:
-    """Compile the modules of a verified release, so that no start has to; what was there goes.
+    """Compile a release's modules, so that no start has to; what was there goes.
 
     The service may not write here. Where there is no room, it starts as well, only later.
     """
@@ -420,11 +420,14 @@ def keep_bytecode(base: Path) -> None:
 
     for folder in list(base.rglob(BYTECODE)):
         _remove(folder)
+        if folder.exists():
+            raise RemoteError(f"{folder}: cannot be removed; whose is it?")
     compileall.compile_dir(base / "edge", quiet=2)
 
 
 def check(job: Job) -> None:
     """Let the bundle's own `edge check` prove it here, as the service's user and in its limits."""
+    keep_bytecode(job.folder)
     _name(Path(job.place.trial) / "check.env", job.folder)
     begun = f"--since=@{time.time():.6f}"
     why = _systemctl("start", job.place.check_unit, CHECK_SECONDS)
@@ -462,7 +465,10 @@ def _exchange(one: Path, other: Path) -> None:
 
 def restart(job: Job) -> None:
     """Let the service start the release, on trial, and wait until it has decided a frame."""
-    _name(job.place.on_trial, job.place.releases / job.release)
+    release = job.place.releases / job.release
+    if job.before == job.release:  # a restart alone: no check came before
+        keep_bytecode(release)
+    _name(job.place.on_trial, release)
     why = _systemctl("restart", job.place.unit, RESTART_SECONDS)
     if why:
         said = _journal(f"_SYSTEMD_INVOCATION_ID={_invocation(job.place.unit)}", tries=20)

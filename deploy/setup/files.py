@@ -171,7 +171,8 @@ def pip_conf(target: Target) -> str:
 
 def of_pushes(target: Target) -> list[str]:
     """Return what pushes make in the root folder: whoever pushes next has to own it."""
-    return [f"{target.root}/{name}" for name in ("lock", "history", "releases", "current")]
+    made = ("lock", "history", "releases", "current", "previous")
+    return [f"{target.root}/{name}" for name in made]
 
 
 def paths(target: Target) -> list[str]:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -241,7 +240,7 @@ def fetch_deb(address: str, name: str, size: int, sha256: str) -> bytes:
     try:
         with urlopen(address, timeout=60) as answer:  # noqa: S310  (http or https: see `uris`)
             data: bytes = answer.read(min(size, LARGEST) + 1)
-    except (URLError, OSError) as error:
+    except OSError as error:
         raise DeployError(f"{name}: cannot be fetched from where apt says: {error}") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise DeployError(

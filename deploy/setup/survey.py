@@ -1,7 +1,7 @@
 """Look at a host before it is set up: one round trip, and everything that is wrong said at once.
 
-`FACT` is what the host runs; `Survey` what it answered; `problems` and `warnings` judge it, and are
-pure: they know no host.
+`command` returns what the host runs; `Survey` is what it answered; `problems` and `warnings` judge
+it, and are pure: they know no host.
 """
 
 from __future__ import annotations

@@ -68,6 +68,16 @@ def test_the_files_arrive_byte_for_byte_and_readable_by_the_service(push, pi, pr
     assert {p.stat().st_mode & 0o777 for p in files.values()} == {0o644}
 
 
+def test_bytecode_that_has_spoiled_is_mended_by_a_push(push, pi, real_edge, real_model):
+    real_model()
+    succeed(push("pi"))
+    spoiled = Path(cache_from_source(pi.root / "current" / "edge" / "cli.py"))
+    spoiled.write_bytes(spoiled.read_bytes()[:200])
+    pi.systemctl("stop")
+    assert "restart" in succeed(push("pi"))
+    assert pi.active
+
+
 def test_a_second_push_is_an_empty_plan(push, pi):
     succeed(push("pi"))
     before = pi.tree(), pi.journal
@@ -632,6 +642,18 @@ def test_bytecode_that_somebody_else_put_there_goes_before_a_release_runs(rollba
     succeed(rollback("pi"))
     assert planted.read_bytes() != b"planted"
     assert not stale.exists()
+
+
+def test_bytecode_that_somebody_else_put_there_goes_before_an_older_one_is_pushed_again(
+    push, pi, project, three
+):
+    older = pi.root / "releases" / three[1]
+    planted = Path(cache_from_source(older / "edge" / "__init__.py"))
+    planted.write_bytes(b"planted")
+    (project / "model.onnx").write_text("works 1")
+    assert "upload" not in succeed(push("pi"))
+    assert pi.current == three[1]
+    assert planted.read_bytes() != b"planted"
 
 
 def test_a_model_whose_golden_frames_disagree_there_is_refused(push, pi, real_edge, real_model):
