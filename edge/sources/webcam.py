@@ -121,15 +121,15 @@ class Webcam(Source):
 
     def _read(self, capture: Any) -> None:
         """Keep the newest frame, until closed or pulled out; in a thread of its own."""
-        last = time.monotonic()
+        last, patience = time.monotonic(), WARMING
         try:
             while not self._newest.closed:
                 good, bgr = capture.read()
                 now = time.monotonic()
                 if good and bgr is not None:
-                    last = now
+                    last, patience = now, FAILING
                     self._newest.put((bgr, now))
-                elif now - last > FAILING:
+                elif now - last > patience:
                     break
                 else:
                     time.sleep(0.02)

@@ -98,6 +98,19 @@ def test_frames_are_rgb_with_the_time_at_which_they_came(capture):
     assert capture.made[0].released
 
 
+def test_a_first_frame_may_take_its_time_and_later_ones_less(capture, monkeypatch):
+    monkeypatch.setattr(webcam, "FAILING", 0.1)
+    monkeypatch.setattr(webcam, "WARMING", 30.0)
+    with Webcam(0, (4, 2)) as camera:
+        later = threading.Timer(0.5, lambda: capture.made[0].frames.put(picture()))
+        later.start()
+        frames = iter(camera)
+        assert next(frames).image[0, 0, 1] == 2
+        later.join()
+        with pytest.raises(SourceError, match="stopped giving frames"):
+            next(frames)
+
+
 def test_a_slow_reader_gets_the_newest_frame_and_each_only_once(capture):
     with Webcam(0, (4, 2)) as camera:
         frames = iter(camera)
