@@ -130,7 +130,7 @@ class Screen:
 
     def prepare(self, picture: Path) -> None:
         """Have a picture read when there is time, so that it is shown without delay."""
-        self._worker.do(lambda: self._ask("load", picture))
+        self._worker.prepare(lambda: self._ask("load", picture))
 
     def show(self, picture: Path) -> None:
         """Show a picture from now on; returns at once."""

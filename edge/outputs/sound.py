@@ -134,7 +134,7 @@ class Speaker:
 
     def prepare(self, work: Callable[[threading.Event], object]) -> None:
         """Have `work(cut)` done when there is time."""
-        self._worker.do(lambda: work(self._worker.stopping))
+        self._worker.prepare(lambda: work(self._worker.stopping))
 
     def player(self, program: str) -> list[str]:
         """Return the words with which a player plays on this loudspeaker."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from edge.errors import printable
@@ -32,6 +34,7 @@ class Worker:
         self.name = name
         self.stopping = threading.Event()
         self._jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
+        self._spare: deque[Callable[[], object]] = deque()
         self._thread = threading.Thread(target=self._work, name=f"handwave {name}", daemon=True)
         self._thread.start()
 
@@ -44,6 +47,12 @@ class Worker:
                 break
         self._jobs.put(job)
 
+    def prepare(self, job: Callable[[], object]) -> None:
+        """Have `job()` called once nothing else waits; none of these is dropped."""
+        self._spare.append(job)
+        if self._jobs.empty():
+            self._jobs.put(lambda: None)  # wakes it
+
     def close(self, *, timeout: float = 2.0) -> None:
         """Let the job at hand end, for `timeout` seconds at most; those that wait are dropped."""
         self.stopping.set()
@@ -52,8 +61,13 @@ class Worker:
         if self._thread.is_alive():
             log.error("%s: was not done yet when it had to stop", self.name)
 
+    def _next(self) -> Callable[[], object] | None:
+        with suppress(queue.Empty):
+            return self._jobs.get_nowait()
+        return self._spare.popleft() if self._spare else self._jobs.get()
+
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None and not self.stopping.is_set():
+        while (job := self._next()) is not None and not self.stopping.is_set():
             try:
                 job()
             except Exception as problem:  # a worker outlives a job

@@ -59,7 +59,7 @@ def decision(label):
 def done(shown):
     """Wait until the screen shows what it should."""
     last = threading.Event()
-    shown._worker.do(last.set)
+    shown._worker.prepare(last.set)  # after all else
     assert last.wait(60)
 
 

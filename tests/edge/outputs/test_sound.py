@@ -42,7 +42,7 @@ def decision(label="rock"):
 def done(speaker):
     """Wait until all that was to be played has been."""
     last = threading.Event()
-    speaker._worker.do(last.set)
+    speaker._worker.prepare(last.set)  # after all else
     assert last.wait(60)
 
 

@@ -52,3 +52,27 @@ def test_closing_does_not_wait_for_a_job_that_hangs(caplog):
     assert worker.stopping.is_set()
     assert caplog.messages == ["post: was not done yet when it had to stop"]
     gate.set()
+
+
+def test_what_is_prepared_is_never_dropped_and_comes_after_what_was_asked_for():
+    begun, gate, done, seen = threading.Event(), threading.Event(), threading.Event(), []
+    worker = Worker("picture")
+    worker.do(lambda: (begun.set(), gate.wait(10)))
+    assert begun.wait(10)
+    for number in range(3 * WAITING):
+        worker.prepare(lambda n=number: seen.append(n))
+    worker.do(lambda: seen.append("shown"))
+    worker.prepare(done.set)
+    gate.set()
+    assert done.wait(10)
+    worker.close()
+    assert seen == ["shown", *range(3 * WAITING)]
+
+
+def test_what_is_prepared_while_nothing_waits_is_done_at_once():
+    worker = Worker("picture")
+    for _ in range(3):
+        done = threading.Event()
+        worker.prepare(done.set)
+        assert done.wait(10)
+    worker.close()
