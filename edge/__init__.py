@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from edge.loop import watch
     from edge.outputs import Outputs
     from edge.sources.camera import Camera
-    from edge.sources.opening import Video, open_source
+    from edge.sources.opening import open_source
     from edge.sources.recordings import Folder
+    from edge.sources.video import Video
     from edge.sources.virtual import Virtual
     from edge.sources.webcam import Webcam
 
@@ -72,7 +73,8 @@ _PLACES = {
     "loop": ("watch",),
     "outputs": ("Outputs",),
     "sources.recordings": ("Folder",),
-    "sources.opening": ("Video", "open_source"),
+    "sources.opening": ("open_source",),
+    "sources.video": ("Video",),
     "sources.virtual": ("Virtual",),
     "sources.webcam": ("Webcam",),
 }  # fmt: skip

@@ -17,6 +17,7 @@ import numpy as np
 from edge.card import GOLDEN_KEY, TOLERANCE, read_card, unpack_golden
 from edge.errors import ModelError
 from edge.files import read_bounded
+from edge.frame import GAP
 from edge.limits import more_memory
 from edge.seal import check_seal
 
@@ -37,8 +38,6 @@ TRIAL_SECONDS = 20.0
 reloading device handles no frames, and systemd's watchdog kills it after 30 s."""
 AT_ONCE = 2
 """Golden frames that are tried at a time: each needs memory of its own."""
-PAUSE = 1.0
-"""Seconds without a frame after which a stream counts as a new one."""
 
 
 class Prediction(msgspec.Struct, frozen=True, eq=False):
@@ -122,7 +121,7 @@ class Classifier:
         The model's state after the last frame is an input for this one. A frame that is no later
         than the last, or more than a second later, begins a new stream.
         """
-        state = self._state if 0 < frame.time - self._time <= PAUSE else None
+        state = self._state if 0 < frame.time - self._time <= GAP else None
         probabilities, novelty, self._state = self._run(frame.image, state)
         self._time = frame.time
         return Prediction(self.labels, probabilities, novelty, frame.time)

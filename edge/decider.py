@@ -10,15 +10,12 @@ import msgspec
 import numpy as np
 
 from edge.card import BACKGROUND
+from edge.frame import GAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.classifier import Prediction
-
-GAP = 1.0
-"""Seconds without a frame after which a stream counts as a new one, as in `Classifier.predict`:
-whatever was shown then may have gone and come back."""
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -99,7 +99,7 @@ class Device:
         load_before: reads what ran before this project, for a start at which that cannot be used,
             as a file of it has spoiled; None: there is nothing.
         forever: whether to wait for a camera that is missing or fails, and to reload on a hang-up,
-        as a service does. Otherwise the former is an error and the latter ends it.
+            as a service does. Otherwise the former is an error and the latter ends it.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class Patient(Source):
         while True:
             try:
                 self._source = self._open()
-                self.taken = self._source.taken
+                self.live, self.taken = self._source.live, self._source.taken
                 for frame in self._source:
                     failures = 0
                     yield frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -20,6 +20,9 @@ Image: TypeAlias = NDArray[np.uint8]
 
 SIZE = (640, 480)
 """Default `(width, height)` to ask a camera for, pixels."""
+GAP = 1.0
+"""Seconds without a frame after which a stream counts as a new one: whatever was shown then may
+have gone and come back."""
 
 
 class Frame(msgspec.Struct, frozen=True, eq=False):
@@ -41,7 +44,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
 class Source(ABC):
     """Where frames come from: iterate it, close it (or use it in a `with`)."""
 
-    live: ClassVar[bool] = True
+    live: bool = True
     """Whether it shows the present, as a camera does; a recording can wait."""
     taken: Camera | None = None
     """How its pictures are taken, as far as it could be set; None where nobody knows."""

@@ -57,13 +57,14 @@ def steps(
 
     Nothing is decided, and so every output is off, while there is nothing to see or `paused()`.
     """
-    sight = Sight(live=source.live)
+    sight: Sight | None = None  # until a source that waits for its camera knows what it is
     decider.reset()  # the outputs are off: nothing that was decided before may last
     with source:
         try:
             for frame in source:
                 start = time.perf_counter()
                 prediction = classifier.predict(frame)
+                sight = sight or Sight(live=source.live)
                 seen = sight.update(frame)  # also while paused: the watchdog wants fresh frames
                 trouble = "paused" if paused() else seen
                 decision = decider.nothing(frame.time) if trouble else decider.update(prediction)

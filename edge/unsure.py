@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from edge.card import Camera  # noqa: TC001  (msgspec reads the types of `Lot`)
-from edge.decider import GAP
+from edge.frame import GAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,17 +17,17 @@ import click
 from edge.classifier import Classifier
 from edge.config import Decide, read_config
 from edge.console import Command
-from edge.decider import GAP
 from edge.errors import SourceError, did_you_mean, named, printable
 from edge.files import is_file, is_folder
+from edge.frame import GAP
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
 from edge.replay.events import SOON, Events, Verdict, poisson_upper
 from edge.replay.played import Decided, Replay
 from edge.replay.truth import Truth, read_truth
 from edge.service import until_stopped
-from edge.sources.opening import Video
 from edge.sources.recordings import RATE, Recordings
+from edge.sources.video import Video
 from edge.words import count
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _decisions(decisions: list[Decided]) -> Iterator[str]:
 
 
 def _went_wrong(played: Replay) -> Iterator[str]:
-    """Yield a line for each gesture missed and each decision that was none too many, in order."""
+    """Yield a line for each gesture missed and each decision that was one too many, in order."""
     lines = [
         (one.start, f"{one.label} missed, shown for {one.end - one.start + played.period:.2f} s")
         for one in played.events.gestures

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from edge.card import BACKGROUND
-from edge.decider import GAP
+from edge.frame import GAP
 
 GRACE = 0.7
 """Seconds after a gesture has ended in which deciding for it still counts as seeing it."""

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edge.decider import GAP
+from edge.frame import GAP
 from edge.replay.events import Events, Verdict, triggers
 
 if TYPE_CHECKING:

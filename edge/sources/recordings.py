@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from edge.config import FORMS
-from edge.decider import GAP
 from edge.errors import SourceError
 from edge.files import is_folder
-from edge.frame import Frame, Source
+from edge.frame import GAP, Frame, Source
 from edge.pictures import (
     find_files,
     find_pictures,
@@ -33,7 +32,8 @@ _Shown: TypeAlias = tuple[str | None, list[Path]]
 """What pictures show, where their folders say so, and their paths within the whole folder."""
 
 RATE = 8.0
-"""Pictures of a folder a second, Hz: what `trainer capture` records."""
+"""Pictures of a folder a second, Hz: `trainer capture` keeps so many, as more are near copies of
+each other."""
 
 
 class Folder(Source):

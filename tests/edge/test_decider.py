@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.classifier import Prediction
-from edge.decider import GAP, Decider
+from edge.decider import Decider
+from edge.frame import GAP
 from edge.outputs import Outputs
 
 LABELS = ("background", "palm", "rock")

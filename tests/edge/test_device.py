@@ -346,6 +346,18 @@ def test_a_camera_that_came_back_says_how_it_takes_pictures():
     assert patient.taken == taken
 
 
+def test_a_recording_that_stands_still_is_no_camera_that_froze(pattern, taught):
+    class Film(Camera):
+        live = False
+
+    still = [pattern("rock", 0)] * 60
+    patient = Patient(lambda: Film(pattern, [0.0], still), lambda _: None, lambda _: True)
+    classifier = Classifier(taught.path)
+    turns = list(steps(patient, classifier, Decider(), Outputs({})))
+    assert len(turns) == 60
+    assert {turn.trouble for turn in turns} == {None}
+
+
 def test_pauses_between_tries_grow_and_stay():
     waited = []
 

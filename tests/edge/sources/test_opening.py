@@ -13,9 +13,10 @@ import pytest
 from edge import card
 from edge.config import CameraSettings
 from edge.errors import SourceError
-from edge.sources import opening
-from edge.sources.opening import Video, default_source, open_source
+from edge.sources import opening, video
+from edge.sources.opening import default_source, open_source
 from edge.sources.recordings import Folder
+from edge.sources.video import Video
 from edge.sources.virtual import Virtual
 
 # --- Video
@@ -82,7 +83,7 @@ def test_a_frame_has_its_own_time_where_their_rate_varies(tmp_path):
 
 
 def test_a_film_that_knows_no_times_has_its_rates(film, monkeypatch):
-    real = opening.open_capture
+    real = video.open_capture
 
     class Mute:
         def __init__(self, capture):
@@ -94,7 +95,7 @@ def test_a_film_that_knows_no_times_has_its_rates(film, monkeypatch):
         def get(self, what):
             return 0.0 if what == cv2.CAP_PROP_POS_MSEC else self._capture.get(what)
 
-    monkeypatch.setattr(opening, "open_capture", lambda *words: Mute(real(*words)))
+    monkeypatch.setattr(video, "open_capture", lambda *words: Mute(real(*words)))
     assert [frame.time for frame in Video(film)] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
