@@ -275,6 +275,10 @@ class _Machine:
         self.memory_mb = None if pages is None else round(pages * _page_size() / 1e6, 1)
 
 
+SOCKET = "live.sock"
+"""Socket in the service's folder that `deploy watch` and `deploy pull` connect to."""
+
+
 def runtime_file(name: str = "status.json") -> Path | None:
     """Return where a service of systemd's has a file: in memory, not on the SD card.
 

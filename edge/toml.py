@@ -57,7 +57,7 @@ def load(
     text = read_bounded(path, most, what=what, missing=missing, error=error)
     for number, line in enumerate(text.splitlines(), start=1):
         if len(line) > LONGEST:
-            raise error(f"{path}: line {number} has over {LONGEST:,} characters; break it up")
+            raise error(f"{path}: line {number} has over {LONGEST:,} bytes; break it up")
     try:
         return tomllib.loads(text.decode("utf-8-sig"))  # Windows' Notepad writes a mark first
     except UnicodeDecodeError as problem:

@@ -1,4 +1,7 @@
-"""Rows of features that need not fit in memory: kept in a file, a few of them read at a time."""
+"""Rows of features that need not fit in memory: kept in a file, a few of them read at a time.
+
+For who teaches with `trainer.training.fit` itself; `trainer train` keeps its own in memory.
+"""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def fit(
         patience: stop after this many epochs without a better one; None, or without validation:
             never.
         keep: the weights of the best epoch, or of the last: validation figures that are reported
-        must not choose the epoch.
+            must not choose the epoch.
         seed: of the shuffling, the dropout and the noise; the same seed gives the same weights.
         progress: called at the end of every epoch.
         stop: asked before every step; returning True is as good as Ctrl-C, also from a thread.

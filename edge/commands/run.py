@@ -16,13 +16,13 @@ import msgspec
 from edge.card import BACKGROUND
 from edge.classifier import Classifier
 from edge.commands.options import config_option, pins_option
-from edge.config import read_config
+from edge.config import FORMS, read_config
 from edge.console import Command
 from edge.device import Device, Project
 from edge.service import until_stopped
 from edge.sources.opening import default_source, open_source
 from edge.startup import preload, settle
-from edge.status import runtime_file
+from edge.status import SOCKET, runtime_file
 
 if TYPE_CHECKING:
     import socket
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOCKET = "live.sock"
-"""Socket in the service's folder that `deploy watch` and `deploy pull` connect to."""
-
 
 @click.command(
     "run", cls=Command, epilog="Example: edge run --config edge.toml --source virtual --pins mock"
@@ -48,8 +45,8 @@ SOCKET = "live.sock"
 @config_option
 @click.option(
     "--source", callback=lambda _ctx, _param, word: _not_empty(word),
-    help="pi, webcam:0, a folder, a video file or virtual; folders and videos are played as fast "
-    "as this machine can.  [default: camera]",
+    help=f"{FORMS}; folders and videos are played as fast as this machine can.  "
+    "[default: camera]",
 )  # fmt: skip
 @pins_option
 @click.option("--frames", type=click.IntRange(min=1), help="Stop after so many frames.")

@@ -24,7 +24,6 @@ class Metrics:
     def __init__(self, status: Status) -> None:
         import prometheus_client  # only once somebody scrapes
 
-        self._status = status
         # A registry of our own: the library's is the whole process's.
         self._registry = prometheus_client.CollectorRegistry()
         self._registry.register(_Collector(status))

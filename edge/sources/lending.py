@@ -2,9 +2,9 @@
 
 `edge.sources.remote` on the laptop sends this package along and runs `serve` in the Pi's own
 Python. Two processes: one stops the service, waits for the other to end, however it does, and
-starts the service again; the other opens the camera and sends pictures. A picture is sent for each
-byte that comes on stdin, so a slow line never queues old ones; where none comes for a while, or
-stdin ends, as it does when the connection is cut, it is over.
+starts the service again; the other opens the camera and sends pictures: one at once, and one more
+for each byte that comes on stdin, so a slow line never queues old ones. Where none comes for a
+while, or stdin ends, as it does when the connection is cut, it is over.
 
 What goes to stdout, all of it little-endian:
 

@@ -216,7 +216,8 @@ def pack() -> bytes:
     """Return the `edge` package as a zip of its Python files."""
     folder = Path(edge.__file__).parent
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+    # Where files are dated before 1980, as in images built alike each time, they are of 1980.
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for path in sorted(folder.rglob("*.py")):
             archive.write(path, f"edge/{path.relative_to(folder).as_posix()}")
     return stream.getvalue()

@@ -210,7 +210,7 @@ def test_what_is_no_number_is_no_setting(write, key, value):
 def test_a_huge_file_is_not_read_through(write):
     assert complaint(write("#" * 64_001)) == "larger than 64 kB, this is no edge.toml"
     deep = "a." * 30_000 + "b = 1"  # seconds' work for a parser
-    assert complaint(write(f"\n{deep}")) == "line 2 has over 10,000 characters; break it up"
+    assert complaint(write(f"\n{deep}")) == "line 2 has over 10,000 bytes; break it up"
 
 
 def test_a_missing_file_says_where_to_get_one(tmp_path):

@@ -20,6 +20,7 @@ from edge.errors import SourceError
 from edge.files import is_folder
 from edge.pictures import POINTS, find_pictures
 from edge.sources.opening import default_source, open_source
+from edge.sources.recordings import RATE
 from edge.sources.taken import AUTOMATIC
 from trainer.errors import DataError
 from trainer.taken import note
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from edge.frame import Image, Source
     from trainer.features.poses import Kind
 
-RATE = 8.0
-"""Pictures kept a second, Hz: more are near copies of each other."""
 DARK, BRIGHT = 0.12, 0.88
 """Mean brightness, of 1, outside of which a hand is hard to see."""
 BLURRED = 40.0

@@ -422,3 +422,13 @@ def test_what_is_sent_is_this_package_without_a_page():
         names = archive.namelist()
     assert {"edge/__init__.py", "edge/sources/lending.py", "edge/outputs/kind.py"} <= set(names)
     assert all(name.startswith("edge/") and name.endswith(".py") for name in names)
+
+
+def test_files_dated_before_zips_were_are_sent_as_well(monkeypatch, tmp_path):
+    module = tmp_path / "edge" / "__init__.py"
+    module.parent.mkdir()
+    module.touch()
+    os.utime(module, (0, 0))  # as in images that are built alike each time
+    monkeypatch.setattr(edge, "__file__", str(module))
+    with zipfile.ZipFile(io.BytesIO(pack())) as archive:
+        assert archive.namelist() == ["edge/__init__.py"]
