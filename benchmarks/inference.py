@@ -57,6 +57,9 @@ CLOSE = np.asarray(cv2.resize(PALM[60:180, 80:240], SIZE), np.uint8)
 FAR = np.array(ROOM)
 FAR[96:144, 128:192] = cv2.resize(draw("palm", Scene.random(3, SIZE), 0), (64, 48))
 """A palm that is found when the detector sees the picture in its largest size."""
+TWO_PALMS = np.asarray(
+    cv2.resize(np.concatenate([PALM[:, 60:260], PALM[:, 260:60:-1]], axis=1), SIZE), np.uint8
+)
 TURN = 0.02
 """Seconds of processor time that a turn takes at the least: its clock is not that fine."""
 RECIPE = "MobileNetV2 0.35 at 224"
@@ -205,6 +208,13 @@ def in_onnxruntime(features: Features) -> list[Subject]:
         return [subject(features.name, one(image=PALM))]
     nothing = subject(f"{features.name}, nothing there", stream(session, ROOM))
     state = session.run(["next_state"], {"image": PALM})[0]
+    if features.name == "two-hands":
+        both = session.run(["next_state"], {"image": TWO_PALMS})[0]
+        return [
+            subject("two-hands, both followed", one(image=TWO_PALMS, state=both)),
+            subject("two-hands, one followed, on average", stream(session, PALM)),
+            nothing,
+        ]
     if state[0] < SURE:  # it follows no hands
         return [nothing]
     return [

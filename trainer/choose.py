@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from edge.pictures import read_picture
 from trainer.calibrate import NOT_FOUND_NOVELTY
 from trainer.evidence import mcnemar_p
 from trainer.features import looks_for
+from trainer.features.two_poses import SECOND
 from trainer.validate import cross_validate
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ FOUND = {"hand": 0.87, "face": 0.5}
 """The same on pictures in which one is found; on the others the kind beside it counts."""
 SHOWN = 0.5
 """Share of a label's pictures in which a hand or face must be found for its kind to be tried."""
+TWO = "two-hands"
 SAMPLE = 60
 """Pictures to look at for that."""
 BELIEF = 30
@@ -155,8 +156,8 @@ def _may_act(labels: Sequence[str], held: HeldOut) -> NDArray[np.bool_]:
 def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
     """Return the kinds without those that look for something rarely present.
 
-    A hand must be found in half of a sample of at least one gesture's pictures; otherwise a face.
-    Trying both would double the training time.
+    A hand must be found in half of a sample of at least one gesture's pictures, and for kinds that
+    see two a second one as well; otherwise a face. Trying all would double the training time.
     """
     finders: dict[str, Features] = {}  # the first of those that look for the same
     for part in (part for kind in kinds for part in kind.parts if part.state):
@@ -173,21 +174,31 @@ def worth_trying(dataset: Dataset, kinds: Sequence[Features]) -> list[Features]:
         if _shown(finder, samples) >= SHOWN:
             idle.remove(name)
             break
-    return [kind for kind in kinds if not idle & {looks_for(part.name) for part in kind.parts}]
+    tried = [kind for kind in kinds if not idle & {looks_for(part.name) for part in kind.parts}]
+    pairs = [part for kind in tried for part in kind.parts if part.name == TWO]
+    if pairs and _shown(pairs[0], samples, SECOND) < SHOWN:
+        tried = [kind for kind in tried if TWO not in {part.name for part in kind.parts}]
+    return tried
 
 
-def _shown(finder: Features, samples: Sequence[Sequence[Path]]) -> float:
-    """Return the largest share of some gesture's pictures in which something is found."""
+def _shown(finder: Features, samples: Sequence[Sequence[Path]], confidence: int = -1) -> float:
+    """Return the largest share of some gesture's pictures in which something is found.
+
+    Args:
+        finder: what looks for it.
+        samples: pictures of each gesture.
+        confidence: which of the features says how sure it is.
+    """
+
+    def finds(path: Path) -> bool:
+        try:
+            return bool(finder(read_picture(path))[confidence])
+        except PictureError:
+            return False
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        shares = [np.mean(list(pool.map(partial(_finds, finder), one))) for one in samples]
+        shares = [np.mean(list(pool.map(finds, one))) for one in samples]
     return float(max(shares, default=0.0))
-
-
-def _finds(finder: Features, path: Path) -> bool:
-    try:
-        return bool(finder(read_picture(path))[-1])
-    except PictureError:
-        return False
 
 
 def _usual(parts: Sequence[Described], kinds: Sequence[Features]) -> NDArray[np.float64]:

@@ -61,6 +61,25 @@ def rename(graph: onnx.GraphProto, prefix: str, kept: Mapping[str, str]) -> None
                 rename(attribute.g, prefix, kept)
 
 
+def then(first: onnx.ModelProto, last: onnx.ModelProto) -> onnx.ModelProto:
+    """Return one graph of what finds something and what is made of that, its only input.
+
+    It has the first one's inputs, and its outputs after the last one's. No name may be in both but
+    that of what is found.
+    """
+    found = {one.name for one in last.graph.input}
+    others = [one for one in first.graph.output if one.name not in found]
+    return make_model(
+        helper.make_graph(
+            [*first.graph.node, *last.graph.node],
+            "features",
+            first.graph.input,
+            [*last.graph.output, *others],
+            [*first.graph.initializer, *last.graph.initializer],
+        )
+    )
+
+
 def side_by_side(parts: Sequence[Features]) -> onnx.ModelProto:
     """Return one graph from `image` to the features of all parts, one after the other.
 

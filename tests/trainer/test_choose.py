@@ -19,6 +19,7 @@ from trainer.choose import (
 from trainer.dataset import read_dataset
 from trainer.describe import describe
 from trainer.features import Features, join, make_features
+from trainer.features.two_poses import SECOND
 from trainer.recipe import teach
 
 
@@ -69,19 +70,20 @@ def test_one_kind_is_told_as_it_is():
     assert _honest(right, right, np.array([0, 0, 1, 1]), [1.0], np.array([0.5])) == 0.75
 
 
-def finder(name, found):
-    """A kind that finds what it looks for in pictures brighter than so much."""
+def finder(name, found, numbers=1):
+    """A kind that finds what it looks for in pictures brighter than so much, and says so often."""
     text = f"""
     <ir_version: 8, opset_import: ["" : 18]>
-    g (uint8[h, w, 3] image, float[1] state) => (float[1] features, float[1] next_state) <
-        float[1] state = {{0}}, float limit = {{{found}}}
+    g (uint8[h, w, 3] image, float[1] state) => (float[n] features, float[1] next_state) <
+        float[1] state = {{0}}, float limit = {{{found}}}, int64[1] often = {{{numbers}}}
     > {{
         numbers = Cast <to = 1> (image)
         mean = ReduceMean <keepdims = 0> (numbers)
         brighter = Greater (mean, limit)
         flat = Constant <value_ints = [-1]> ()
         row = Reshape (brighter, flat)
-        features = Cast <to = 1> (row)
+        one = Cast <to = 1> (row)
+        features = Expand (one, often)
         next_state = Identity (state)
     }}
     """
@@ -102,6 +104,16 @@ def test_what_is_looked_for_and_hardly_ever_there_is_not_tried(tmp_path, save_pi
     assert tried == ["pixels", "hand"]
     both = [*kinds, finder("hand-full", 100)]  # looks for the same
     assert [kind.name for kind in worth_trying(dataset, both)] == ["pixels", "hand", "hand-full"]
+
+
+@pytest.mark.parametrize(("second", "tried"), [(100, ["hand", "two-hands"]), (230, ["hand"])])
+def test_two_hands_are_tried_where_a_gesture_shows_two(tmp_path, save_picture, second, tried):
+    for label, bright in (("clap", 200), ("palm", 20)):
+        for number in range(4):
+            image = np.full((20, 20, 3), bright, np.uint8)
+            save_picture(tmp_path / label / "s" / f"{number}.png", image)
+    kinds = [finder("hand", 10), finder("two-hands", second, numbers=SECOND + 1)]
+    assert [kind.name for kind in worth_trying(read_dataset(tmp_path), kinds)] == tried
 
 
 def test_kinds_that_look_for_the_same_are_believed_in_alike(tmp_path, save_picture):

@@ -40,7 +40,8 @@ SAID = 3
 )  # fmt: skip
 @click.option(
     "--features", default="auto", show_default=True,
-    help="auto, pixels, edges, backbone, hand, hand-full, face, some joined by +, or an ONNX file. "
+    help="auto, pixels, edges, backbone, hand, hand-full, two-hands, face, some joined by +, or an "
+    "ONNX file. "
     "auto tries all but hand-full, which a slow Pi has no time for.",
 )  # fmt: skip
 @click.option("--hidden", type=click.IntRange(1, 4096), default=64, show_default=True)

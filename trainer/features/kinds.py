@@ -22,7 +22,7 @@ from edge.files import read_bounded
 from trainer import graphs
 from trainer.errors import DataError
 from trainer.features.subjects import SUBJECTS, looks_for
-from trainer.graphs import IR_VERSION, OPSET, parse_model, rename, side_by_side
+from trainer.graphs import IR_VERSION, OPSET, parse_model, rename, side_by_side, then
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 AUTO = (
     "pixels", "edges", "backbone",
+    "two-hands", "two-hands+backbone",
     "hand", "hand+edges", "hand+backbone",
     "face", "face+backbone",
 )  # fmt: skip
-"""What `auto` chooses among."""
+"""What `auto` chooses among; of equally good ones it takes the first, unless another costs less."""
 MAX_FEATURES_BYTES = 150_000_000
 SIDE = 120
 """Pixels of the square that `backbone` sees."""
@@ -286,20 +287,38 @@ def pretrained() -> onnx.ModelProto:
 
 
 def points_of(kind: str) -> onnx.ModelProto:
-    """Return what the points of one hand, or face, say; see `trainer.features.poses`.
+    """Return what the points of a hand, two hands or a face say; see `trainer.features.poses`.
 
     Raises:
         DataError: its weights are not here.
     """
-    from trainer.features import geometry, landmarks, look, poses, seek, subjects, tflite_file
+    from trainer.features import (
+        geometry,
+        landmarks,
+        look,
+        poses,
+        seek,
+        subjects,
+        tflite_file,
+        two_hands,
+        two_poses,
+    )  # fmt: skip
     from trainer.features.weights import converted
 
-    def convert() -> bytes:
-        graph: bytes = poses.features(kind).SerializeToString()
-        return graph
+    subject = SUBJECTS[kind]
 
-    recipe = _recipe(geometry, landmarks, look, poses, seek, subjects, tflite_file)
-    return onnx.load_model_from_string(converted(looks_for(kind), recipe + kind.encode(), convert))
+    def convert() -> bytes:
+        if subject.two:
+            graph = then(two_hands.two_hands(subject), two_poses.pose_of_two())
+        else:
+            graph = then(landmarks.landmarks(subject), poses.pose(subject.name))
+        content: bytes = graph.SerializeToString()
+        return content
+
+    recipe = _recipe(
+        geometry, landmarks, look, poses, seek, subjects, tflite_file, two_hands, two_poses
+    )
+    return onnx.load_model_from_string(converted(subject.name, recipe + kind.encode(), convert))
 
 
 def _recipe(*modules: ModuleType) -> bytes:

@@ -65,14 +65,14 @@ turn (int64 number, bool on, float[n] before, float[6] region)
     some_step = Where (known_step, told_step, fresh)
     this_step = Where (followed, lost, some_step)
     step = Cast <to = 7> (this_step)
-    needed = Gather (sure_at, step)
+    needed = Gather ({sure_at}, step)
     place = If (followed)
     chance = Gather (place, first)
     likely = Gather (likely_at, step)
     promising = GreaterOrEqual (chance, likely)
-    now, seen = If (promising)
+    {looked}, seen = If (promising)
     certainty = Gather (seen, first)
-    held = GreaterOrEqual (certainty, needed)
+    {held}
     next_step = Gather (step_after, step)
     missed = Pad (next_step, around_step)
     next = Where (held, seen, missed)
@@ -83,6 +83,18 @@ turn (int64 number, bool on, float[n] before, float[6] region)
     {again}
 }}
 """
+_HELD = "held = GreaterOrEqual (certainty, needed)"
+# What turns out to be the hand that is known already is no second one.
+_HELD_APART = """
+    sure_enough = GreaterOrEqual (certainty, needed)
+    seen_centre = Gather (seen, middle_of)
+    from_known = Sub (seen_centre, known_centre)
+    distance = ReduceL2 <keepdims = 1> (from_known)
+    within = Mul (known_side, same_hand)
+    apart = Greater (distance, within)
+    held = And (sure_enough, apart)
+    held_number = Cast <to = 1> (held)
+    now = Mul (looked, held_number)"""
 _AGAIN = "again = Squeeze (goes_on)"
 _AGAIN_TWICE = """
     searched = Not (followed)
@@ -110,23 +122,46 @@ def landmarks(subject: Subject) -> onnx.ModelProto:
     Raises:
         DataError: the weights are not here.
     """
-    looking, size = look(subject)
-    turn = parser.parse_graph(_TURN.format(again=_AGAIN_TWICE if subject.twice else _AGAIN))
-    _give(turn, "place", then_branch=parser.parse_graph(_SAME), else_branch=seek(subject))
-    _give(turn, "now", then_branch=looking, else_branch=parser.parse_graph(_NOTHING))
+    turn, size = one_turn(subject)
     outer = parser.parse_graph(_OUTER.format(size=size))
-    _give(outer, "found", body=turn)
-    constants = {
-        "state": np.zeros(STATE, np.float32),
+    give(outer, "found", body=turn)
+    state = {"state": np.zeros(STATE, np.float32)}
+    outer.initializer.extend(tensors({**state, **turn_constants(subject, size)}))
+    return make_model(outer)
+
+
+def one_turn(subject: Subject) -> tuple[onnx.GraphProto, int]:
+    """Return what the loop does in one turn, and how many numbers `found` has.
+
+    Where a second one may be there, it takes the known one's `known_centre` and `known_side` from
+    what surrounds it, and `sure_here` for `sure_at`.
+
+    Raises:
+        DataError: the weights are not here.
+    """
+    looking, size = look(subject)
+    text = _TURN.format(
+        sure_at="sure_here" if subject.two else "sure_at",
+        looked="looked" if subject.two else "now",
+        held=_HELD_APART if subject.two else _HELD,
+        again=_AGAIN_TWICE if subject.twice else _AGAIN,
+    )
+    turn = parser.parse_graph(text)
+    give(turn, "place", then_branch=parser.parse_graph(_SAME), else_branch=seek(subject))
+    give(turn, "seen", then_branch=looking, else_branch=parser.parse_graph(_NOTHING))
+    return turn, size
+
+
+def turn_constants(subject: Subject, size: int) -> Constants:
+    """Return what the turns and what surrounds them take as given."""
+    return {
         "turns": np.array(1 + len(subject.searches) + subject.twice),
         "yes": np.array(True),  # noqa: FBT003  (a constant)
         "first": np.array([0]),
         "nothing": np.zeros(size, np.float32),
-        **_search_constants(subject),
         "sure": np.array([SURE], np.float32),
+        **_search_constants(subject),
     }
-    outer.initializer.extend(tensors(constants))
-    return make_model(outer)
 
 
 def _search_constants(subject: Subject) -> Constants:
@@ -157,7 +192,7 @@ def _search_constants(subject: Subject) -> Constants:
     }
 
 
-def _give(graph: onnx.GraphProto, output: str, **bodies: onnx.GraphProto) -> None:
+def give(graph: onnx.GraphProto, output: str, **bodies: onnx.GraphProto) -> None:
     """Give the node with this output its graphs, which the text leaves out."""
     node = next(node for node in graph.node if output in node.output)
     node.attribute.extend(helper.make_attribute(name, body) for name, body in bodies.items())

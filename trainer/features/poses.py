@@ -17,17 +17,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import onnx
-from onnx import helper
 
 from trainer.features.geometry import QUARTER, upright
 from trainer.features.landmarks import landmarks
-from trainer.features.subjects import FACE, HAND, SUBJECTS, looks_for
-from trainer.graphs import make_model, parse_model, rename
+from trainer.features.subjects import FACE, HAND, SUBJECTS
+from trainer.graphs import parse_model, rename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import onnx
     from numpy.typing import NDArray
 
     from trainer.graphs import Constants
@@ -190,30 +189,7 @@ face (float[1410] found) => (float[n] features) {{
 """.format(still=STILL, upright=upright("up", "picture_"))
 
 
-def features(kind: str) -> onnx.ModelProto:
-    """Return the graph from `image`, and `state`, which may be left out, to `features`.
-
-    Of a hand they are 47 numbers, of a face 23.
-
-    Args:
-        kind: one of `SUBJECTS`.
-
-    Raises:
-        DataError: MediaPipe's weights are not here.
-    """
-    first, last = finder(kind).graph, pose(looks_for(kind)).graph
-    return make_model(
-        helper.make_graph(
-            [*first.node, *last.node],
-            "features",
-            first.input,
-            [last.output[0], first.output[1]],
-            [*first.initializer, *last.initializer],
-        )
-    )
-
-
-def finder(kind: str) -> onnx.ModelProto:
+def finder(kind: Kind) -> onnx.ModelProto:
     """Return the graph from `image`, and `state`, which may be left out, to `found`.
 
     Raises:
@@ -223,7 +199,7 @@ def finder(kind: str) -> onnx.ModelProto:
 
 
 def pose(kind: str) -> onnx.ModelProto:
-    """Return the graph from `found` to `features`."""
+    """Return the graph from `found` to `features`: 47 numbers of a hand, 23 of a face."""
     text, constants = (_HAND, _hand_constants()) if kind == "hand" else (_FACE, _face_constants())
     model = parse_model(text, constants)
     # A prefix, as no name may be both inside and outside of what Loop and If run.

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CELL = 32
 """Pixels of the detectors' coarsest grid: what they see has whole cells of it."""
+SAME_PALM = 0.3
+"""Of the known hand's side: a box whose middle is no farther from that hand's is about it."""
 LEAST_CELLS = 4
 """Of either side: with less black around it, a close hand in a wide picture is found less often."""
 
@@ -64,17 +66,30 @@ _PLACES = """
     count_{stride} = Div (seen, stride_{stride})
     inside_{stride} = Slice (places_{stride}, corner_place, count_{stride})
     anchors_{stride} = Reshape (inside_{stride}, box_rows)"""
+# A box about the hand that is known already is none.
+_FREE = """
+    known_on_small = Mul (known_centre, ratio)
+    known_here = Add (known_on_small, corner)
+    middles_from_known = Sub (middles, known_here)
+    known_distances = ReduceL2 <keepdims = 0> (middles_from_known, across)
+    known_extent = Mul (known_side, ratio)
+    known_reach = Mul (known_extent, same_palm)
+    is_known = Less (known_distances, known_reach)
+    logits = Where (is_known, impossible, told_logits)"""
 # The likeliest box, averaged with those that overlap it; from it a region.
 _DECODE = """
 decode () => (float[6] sought) {{
     {places}
     anchors = Concat <axis = 0> ({names})
     rows = Reshape (boxes, box_rows)
-    logits = Reshape (scores, flat)
-    chances = Sigmoid (logits)
-    best = ArgMax <axis = 0, keepdims = 1> (logits)
     placed = Add (rows, anchors)
     middles, spans, keypoints = Split <axis = 1> (placed, box_parts)
+    margin = Cast <to = 1> (above)
+    corner = Gather (margin, swapped)
+    {told} = Reshape (scores, flat)
+    {free}
+    chances = Sigmoid (logits)
+    best = ArgMax <axis = 0, keepdims = 1> (logits)
     extents = Max (spans, one)
     reach = Mul (extents, half)
     low = Sub (middles, reach)
@@ -111,8 +126,6 @@ decode () => (float[6] sought) {{
     centre = Add (middle, offset)
     longest = ReduceMax <keepdims = 1> (extent)
     side = Mul (longest, grow)
-    margin = Cast <to = 1> (above)
-    corner = Gather (margin, swapped)
     moved = Sub (centre, corner)
     centre_there = Div (moved, ratio)
     side_there = Div (side, ratio)
@@ -139,12 +152,15 @@ def _decode_text(subject: Subject) -> str:
         places="".join(_PLACES.format(stride=stride) for stride in strides),
         names=", ".join(f"anchors_{stride}" for stride in strides),
         direction=direction("line", "pairs", "up"),
+        told="told_logits" if subject.two else "logits",
+        free=_FREE if subject.two else "",
     )
 
 
 def _seek_constants(subject: Subject, numbers: int) -> Constants:
     line = np.zeros(numbers // 2 - 2, np.float32)
     line[list(subject.line)] = -1, 1
+    known = {"same_palm": np.float32(SAME_PALM), "impossible": np.float32(-100)}
     return {
         **shared_constants(subject),
         "farthest": np.array([subject.farthest], np.float32),
@@ -168,6 +184,7 @@ def _seek_constants(subject: Subject, numbers: int) -> Constants:
         "grow": np.float32(subject.grow),
         "lift": np.float32(subject.lift),
         "swapped": np.array([1, 0]),
+        **(known if subject.two else {}),
     }
 
 

@@ -2,8 +2,8 @@
 
 Numbers are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and `face_landmark_front_cpu`
 (https://github.com/google-ai-edge/mediapipe, 0.10), but for `searches`, `farthest`, `smooth` and
-`twice`: docs/decisions/0013-hands.md, 0014-faces.md, 0022-sizes-of-search.md and 0027-hand-full.md
-say why. `trainer.features.landmarks` makes a graph of them.
+`twice`: docs/decisions/0013-hands.md, 0014-faces.md, 0022-sizes-of-search.md, 0027-hand-full.md and
+0028-two-hands.md say why. `trainer.features.landmarks` makes a graph of them.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class Subject:
     twice: bool = False
     """Whether what was just found is looked at again, in the region that its points call for. So a
     picture by itself says what one in a row of frames does."""
+    two: bool = False
+    """Whether a second one may be there: what is known of the first is none."""
 
 
 HAND = Subject(
@@ -98,6 +100,7 @@ HAND_FULL = replace(
     # Surer of hands than the smaller networks, and of half a face as well.
     searches=(Search(128, 0.15, 0.9), Search(84, 0.15, 0.9), Search(192, 0.5, 0.9)),
 )
+TWO_HANDS = replace(HAND, two=True)
 FACE = Subject(
     name="face",
     detector="face_short",
@@ -120,7 +123,7 @@ FACE = Subject(
     follow_lift=0.0,
     twice=True,
 )
-SUBJECTS = {"hand": HAND, "hand-full": HAND_FULL, "face": FACE}
+SUBJECTS = {"hand": HAND, "hand-full": HAND_FULL, "two-hands": TWO_HANDS, "face": FACE}
 """By the kind of features. `hand-full` is what MediaPipe's larger networks see."""
 
 
