@@ -80,11 +80,11 @@ def write_pairs(
 def beside(left: Image, right: Image) -> Image:
     """Return two pictures beside each other, as high as the lower one, the right one mirrored."""
     height = min(HEIGHT, left.shape[0], right.shape[0])
-    halves = [
-        cv2.resize(half, (round(half.shape[1] * height / half.shape[0]), height), interpolation=cv2.INTER_AREA)
+    sized = [
+        cv2.resize(half, (round(half.shape[1] * height / half.shape[0]), height))
         for half in (left, right[:, ::-1])
-    ]  # fmt: skip
-    return np.concatenate([np.asarray(half, np.uint8) for half in halves], axis=1)
+    ]
+    return np.concatenate([np.asarray(half, np.uint8) for half in sized], axis=1)
 
 
 if __name__ == "__main__":
