@@ -24,7 +24,7 @@ from trainer.features import Features, join
 from trainer.learn import learn, learns_with_noise
 from trainer.remembered import recall, remember
 from trainer.splits import FOLDS, folds
-from trainer.words import count
+from trainer.words import count, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,7 +85,9 @@ class Taught:
         """The share of held-out pictures that are too strange to act, of those with a find."""
         if self.held_out is None:
             return 0.0
-        found = self.held_out.novelty[self.held_out.novelty < NOT_FOUND_NOVELTY]
+        labels = np.array(self.described.dataset.labels, dtype=object)
+        gestures = labels[self.held_out.targets] != BACKGROUND  # which does nothing anyway
+        found = self.held_out.novelty[gestures & (self.held_out.novelty < NOT_FOUND_NOVELTY)]
         return float((found > self.thresholds.novelty).mean()) if len(found) else 0.0
 
     @property
@@ -104,7 +106,7 @@ class Taught:
             return "nothing: no session could be spared"
         pictures = count(len(self.held_out.targets), "picture")
         words = f"{pictures} of {count(self.held_out.sessions, 'session')}"
-        missing = f", with no {', '.join(self.absent)} among them" if self.absent else ""
+        missing = f"; {names(self.absent)} could not be measured" if self.absent else ""
         return f"{words} not trained on{missing}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.card import BACKGROUND
 from edge.pictures import natural_key
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ def folds(dataset: Dataset, *, most: int = FOLDS, seed: int = 0) -> NDArray[np.i
         for name in names:
             if all(left[label] > shown[label] for label in members[name]):
                 where[name] = fold
+    measured = {picture.label for picture in dataset.pictures if picture.session in where}
+    if measured <= {BACKGROUND} or 2 * len(measured) < len(total):  # that says nothing of gestures
+        where = {}
     return np.array([where.get(picture.session, -1) for picture in dataset.pictures])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,20 @@ def test_scrambled_pictures_are_stranger_than_taught_ones(taught):
     known = taught.novelty(taught.described.rows[:, 0])
     scraps = taught.novelty(taught.described.scraps[:, 0])
     assert np.median(scraps) > np.quantile(known, 0.9)
+
+
+def test_background_that_looks_strange_is_nothing_refused(make_data, edges, quick):
+    dataset = read_dataset(make_data(labels=("background", "fist"), sessions=2, pictures=2))
+    taught = teach(dataset, edges, hidden=4)
+    held = taught.held_out
+    empty = held.targets == taught.described.dataset.labels.index("background")
+    strange = taught.thresholds.novelty + 1
+
+    def refused(novelty):
+        return replace(taught, held_out=replace(held, novelty=novelty)).refused
+
+    assert refused(np.where(empty, strange, 0.0)) == 0
+    assert refused(np.where(empty, 0.0, strange)) == 1
 
 
 def test_one_session_a_class_leaves_nothing_to_measure_on(make_data, edges, quick):

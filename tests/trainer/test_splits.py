@@ -63,3 +63,13 @@ def test_a_labels_only_session_is_never_held_out():
     where = dict(zip([p.session for p in data.pictures], folds(data).tolist(), strict=True))
     assert where["3"] == -1
     assert sorted((where["1"], where["2"])) == [0, 1]
+
+
+def test_where_only_background_or_few_labels_could_be_held_out_nothing_is():
+    once = [(label, "1") for label in "abcde"]
+    empty = [("background", session) for session in "2345"]
+    assert set(folds(dataset([*once, *empty])).tolist()) == {-1}
+    one_of_five = [*once, ("a", "6")]
+    assert set(folds(dataset(one_of_five)).tolist()) == {-1}
+    three_of_five = [*once, ("a", "6"), ("b", "6"), ("c", "6")]
+    assert set(folds(dataset(three_of_five)).tolist()) > {-1}
