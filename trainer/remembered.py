@@ -85,8 +85,10 @@ def remember(
 
 
 def _topic(dataset: Dataset, kinds: Sequence[Features]) -> bytes:
-    """Return the cache key of a choice: its kinds and labels."""
-    return digest(*(kind.digest for kind in kinds), *dataset.labels, str(dataset.root.resolve()))
+    """Return the cache key of a choice: its kinds, labels and their sessions."""
+    sessions = (f"{label}/{one}" for label, of in dataset.sessions().items() for one in sorted(of))
+    root = str(dataset.root.resolve())
+    return digest(*(kind.digest for kind in kinds), *dataset.labels, *sessions, root)
 
 
 def _digests(dataset: Dataset) -> list[str]:

@@ -25,9 +25,14 @@ PAUSE = 60.0
 SKIP = 10
 """Numbers missing between two file names after which a new session began, at the least; more
 where the usual step is larger, such as every fifth frame of a film."""
+GONE = 2
+"""A session does not begin where fewer pictures are missing than one in so many of those that are
+there: bad ones of one recording were deleted."""
 
 BASES = (60, 100, 1000)
 """Where a number in a name wraps within a recording: seconds, hundredths, thousandths."""
+SHARED = "loose-run"
+"""How recordings begin that several labels' loose pictures are of."""
 FEW = 8
 """Fewest pictures of a recording that only restarting numbers suggest."""
 
@@ -67,8 +72,9 @@ def guess_recordings(
         named = {}
         for number, (one, paths) in enumerate((part for part in parts if part[1]), start=1):
             shared = len(paths) < len(one)
-            named[f"loose-run{whole.index(one) + 1}" if shared else f"{label}-run{number}"] = paths
-        in_turn = len(named) < len(sessions)
+            named[f"{SHARED}{whole.index(one) + 1}" if shared else f"{label}-run{number}"] = paths
+        alone = len(sessions) == 1 and next(iter(named)).startswith(SHARED)
+        in_turn = len(named) < len(sessions) or alone
         found[label] = named, "as the labels count on from one to the other" if in_turn else how
     return found
 
@@ -125,7 +131,7 @@ def _runs(paths: list[Path]) -> tuple[list[list[Path]], str] | None:
         how = f"by their time stamps (over {PAUSE:g} s without a picture begin a session)"
     else:
         breaks = _breaks_in_numbers(paths)
-        how = f"by their names' numbers ({SKIP} or more missing begin a session)"
+        how = "by their names' numbers (where many are missing a session begins)"
         if 2 * (1 + breaks.sum()) > len(paths):  # names with nothing in common, as hashes
             return None
     found = np.split(np.arange(len(paths)), np.flatnonzero(breaks) + 1)
@@ -139,13 +145,11 @@ def _breaks_in_numbers(paths: list[Path]) -> NDArray[np.bool_]:
     numbers = [tuple(map(int, re.findall(r"\d+", stem) or ["0"])) for stem in stems]
     steps = [after[-1] - before[-1] for before, after in pairwise(numbers)]
     usual = float(np.median([step for step in steps if step > 0] or [1]))
+    enough = max(SKIP, 5 * usual, usual * len(stems) / GONE)
     anew = np.array([step < 0 for step in steps], bool)
     carried = np.array([_is_carry(*pair, usual) for pair in pairwise(numbers)], bool)
     others = np.array(
-        [
-            a != b or step > max(SKIP, 5 * usual)
-            for (a, b), step in zip(pairwise(texts), steps, strict=True)
-        ],
+        [a != b or step > enough for (a, b), step in zip(pairwise(texts), steps, strict=True)],
         dtype=bool,
     )
     if FEW * (1 + anew.sum()) > len(paths) and not others.any():

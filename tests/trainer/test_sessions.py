@@ -82,6 +82,12 @@ def test_a_number_that_only_looks_like_a_date_is_a_number():
     assert len(guess_sessions(paths)[0]) == 1
 
 
+@pytest.mark.parametrize("gone", [range(30, 41), range(20, 39), [*range(5), *range(44, 60)]])
+def test_bad_pictures_that_were_deleted_cut_no_recording_in_two(gone):
+    kept = [Path(f"IMG_{number}.jpg") for number in range(60) if number not in gone]
+    assert guess_sessions(kept)[0] == [kept]
+
+
 @pytest.mark.parametrize("name", ["x.jpg", "0.jpg"])
 def test_a_single_picture_is_a_session(name):
     assert guess_sessions([Path(name)])[0] == [[Path(name)]]
