@@ -197,7 +197,7 @@ def candidates() -> tuple[list[Features], list[str]]:
         try:
             parts = [made.get(part) or make_features(part) for part in name.split("+")]
         except DataError as problem:
-            if "+" not in name:
+            if "+" not in name and str(problem) not in missing:  # two kinds may want the same
                 missing.append(str(problem))
             continue
         made[name] = join(parts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -44,6 +45,10 @@ NAMED = 48
 """Pictures that one piece of advice names."""
 SEARCHED = 10_000
 """Pictures among which copies are looked for: a second's work, and four for twice as many."""
+ENOUGH = 15
+"""Pictures of a label, below which the first advice is more of them."""
+SOON = 600.0
+"""Seconds within which sessions were taken in the same place and light."""
 BURST = 0.99
 """Likeness of two pictures between which nothing moved."""
 
@@ -78,6 +83,7 @@ def advise(evidence: Evidence, lacking: Sequence[str] = ()) -> list[Advice]:
         _lacking(lacking),
         _unseen(evidence),
         _few_sessions(evidence),
+        _soon_after(evidence),
         _divided(evidence, copies.across),
         _mislabelled(evidence, suspects),
         _copies(evidence, copies.within),
@@ -132,6 +138,30 @@ def _few_sessions(evidence: Evidence) -> Iterator[Advice]:
             f"There are only two sessions of {names(pairs)}, so every figure here comes from "
             "learning one of them. Record a third one at another time, place or light.",
         )
+
+
+def _soon_after(evidence: Evidence) -> Iterator[Advice]:
+    """Name labels whose sessions were all captured in one go: each knows the others' room."""
+    soon: list[str] = []
+    for label, sessions in evidence.dataset.sessions().items():
+        times = [time for name in sessions if (time := _captured_at(name)) is not None]
+        if 1 < len(times) == len(sessions) and max(times) - min(times) < SOON:
+            soon.append(label)
+    if soon:
+        yield Advice(
+            "sessions",
+            f"All sessions of {names(soon)} were recorded within {SOON / 60:.0f} minutes, so how "
+            "well it goes at another time, place or light is not known, and likely worse than the "
+            "figure at the top. Record another one there.",
+        )
+
+
+def _captured_at(session: str) -> float | None:
+    """Return when `trainer capture` named a session, in seconds; None where it did not."""
+    try:
+        return datetime.strptime(session[:17], "%Y-%m-%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def _mislabelled(evidence: Evidence, suspects: Suspects) -> Iterator[Advice]:
@@ -280,6 +310,7 @@ def _bad_sessions(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Ad
 def _more(evidence: Evidence) -> Iterator[Advice]:
     """Say whether more sessions would help, where the curve can tell."""
     sessions = gain(evidence.curve)
+    few = _usual_number(evidence) < ENOUGH
     if sessions and sessions.climbs:
         yield Advice(
             "more",
@@ -288,7 +319,7 @@ def _more(evidence: Evidence) -> Iterator[Advice]:
             f"{sessions.all.sessions:.2g}. Record the next ones in other places, light and "
             "clothes.",
         )
-    elif sessions and sessions.is_flat and sessions.all.accuracy < 0.95:
+    elif sessions and sessions.is_flat and sessions.all.accuracy < 0.95 and not few:
         yield Advice(
             "more",
             f"More of the same would hardly help: {percent(sessions.half.accuracy)} right after "
@@ -304,9 +335,14 @@ def _sessions(mean: float) -> str:
     return f"{number} session{'' if number == '1' else 's'}"
 
 
+def _usual_number(evidence: Evidence) -> float:
+    """Return how many pictures a label has, the median."""
+    return float(np.median(list(evidence.dataset.counts().values())))
+
+
 def _balance(evidence: Evidence) -> Iterator[Advice]:
     counts = evidence.dataset.counts()
-    usual = float(np.median(list(counts.values())))
+    usual = _usual_number(evidence)
     few = [label for label, number in counts.items() if number < 0.4 * usual]
     if few:
         least, most = (end(counts[label] for label in few) for end in (min, max))
@@ -316,7 +352,7 @@ def _balance(evidence: Evidence) -> Iterator[Advice]:
             f"{names(few)}: only {number}{count(most, 'picture')}, where others have {usual:.0f}. "
             "Record more until they are about as many.",
         )
-    elif usual < 15:
+    elif usual < ENOUGH:
         yield Advice(
             "balance",
             f"Only about {count(round(usual), 'picture')} a label: that is few. Record ten to "

@@ -99,7 +99,8 @@ def _groups(evidence: Evidence, doubted: NDArray[np.bool_]) -> list[Group]:
     pairs = {(evidence.sessions[i], int(evidence.targets[i])) for i in np.flatnonzero(doubted)}
     for session, shown in sorted(pairs):
         of_label = evidence.held_out & (evidence.targets == shown)
-        here = of_label & (evidence.sessions == session)
+        elsewhere = evidence.sessions != session  # there the two may be swapped
+        here = of_label & ~elsewhere
         answers = np.bincount(evidence.said[here], minlength=len(evidence.labels))
         taken = int(answers.argmax())
         together = here & (evidence.said == taken)
@@ -109,7 +110,7 @@ def _groups(evidence: Evidence, doubted: NDArray[np.bool_]) -> list[Group]:
             and together.sum() >= 0.8 * here.sum()
             and (together & doubted).sum() >= 0.5 * together.sum()
             and _known(evidence, of_label & ~here)
-            and _known(evidence, evidence.held_out & (evidence.targets == taken))
+            and _known(evidence, evidence.held_out & (evidence.targets == taken) & elsewhere)
         ):
             found.append(Group(session, shown, taken, evidence.surest(together)))
     return found

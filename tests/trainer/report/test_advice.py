@@ -112,6 +112,16 @@ def test_two_sessions_are_few():
     assert "only two sessions of background, palm and rock" in advice.text
 
 
+def test_sessions_captured_in_one_go_say_nothing_of_another_day():
+    burst = ("2026-11-30-100000", "2026-11-30-100015", "2026-11-30-100300")
+    (advice,) = Case(sessions=burst).advice("sessions")
+    assert "All sessions of " in advice.text
+    assert "within 10 minutes" in advice.text
+    days = ("2026-11-28-100000", "2026-11-29-100015", "2026-11-30-100030")
+    assert Case(sessions=days).advice("sessions") == []
+    assert Case(sessions=("2026-11-30-100000", "kitchen", "hall")).advice("sessions") == []
+
+
 def test_a_dataset_of_one_session_is_only_told_to_grow():
     evidence = Case(sessions=("only",)).evidence()
     evidence.probabilities[:] = np.nan
@@ -254,6 +264,21 @@ def test_a_whole_session_in_the_wrong_folder_is_said_as_one():
     assert "20 pictures of palm in session wrong look like rock" in advice.text
     assert case.advice("confusion") == []
     assert case.advice("session") == []
+
+
+def test_two_folders_that_were_swapped_are_both_named():
+    case = Case(sessions=("s0", "s1", "s2"))
+    swapped = {"palm": case.where("rock", "s1"), "rock": case.where("palm", "s1")}
+    for label, indices in swapped.items():
+        for i in indices:
+            case.pictures[i] = Picture(Path("data") / label / "s1" / f"{i}.jpg", label, "s1")
+        case.targets[indices] = case.labels.index(label)
+        case.sure[indices] = 0.97
+    texts = [advice.text for advice in case.advice("mislabelled")]
+    assert len(texts) == 2
+    assert any("20 pictures of palm in session s1 look like rock" in text for text in texts)
+    assert any("20 pictures of rock in session s1 look like palm" in text for text in texts)
+    assert case.advice("confusion") == []
 
 
 def test_a_mistake_whose_neighbours_have_its_own_label_is_the_networks():
