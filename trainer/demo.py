@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge.card import BACKGROUND
+from edge.config import Decide
 from edge.errors import HandwaveError
 from edge.sources.virtual import LABELS, Scene, draw
 from trainer.dataset import Dataset, check_teachable, read_dataset, without_copies
@@ -269,6 +270,8 @@ def _edge_run(config: Path, stage: Stage) -> Iterator[dict[str, Any]]:
 def _summary(console: Console, show: Show, card: Card, seconds: float, folder: Path) -> None:
     events = show.events
     decisions = events.seen + events.false + events.repeated
+    flashed = events.brief(Decide().hold)
+    brief = f", {flashed} of them too brief to be decided" if flashed else ""
     table = Table.grid(padding=(0, 2))
     for name, value in {
         "accuracy": f"{show.accuracy:.1%} of {show.confusion.sum()} frames it was not trained on",
@@ -277,7 +280,7 @@ def _summary(console: Console, show: Show, card: Card, seconds: float, folder: P
         "speed": f"{show.rate:.0f} frames a second, with their making; "
         f"{show.milliseconds:.1f} ms to the pins",
         "decisions": f"{events.seen} of {decisions} right, {events.false} wrong, "
-        f"{events.repeated} repeated; {events.missed} of {events.shown} gestures missed",
+        f"{events.repeated} repeated; {events.missed} of {events.shown} gestures missed{brief}",
     }.items():
         table.add_row(f"  [bold]{name}[/]", value)
     console.print()

@@ -78,7 +78,7 @@ def replay(
         ended = True
     if played is None:
         raise SourceError("stopped before anything was played")
-    for line in _doubts(played, classifier.labels, ended=ended):
+    for line in _doubts(played, classifier.labels, decider, ended=ended):
         click.echo(f"edge: {line}", err=True)
     if as_json:
         click.echo(json.dumps(_as_json(played, decider, model, source)))
@@ -101,7 +101,9 @@ def _open(name: str, rate: float | None, taken: Camera, *, labelled: bool) -> So
     return Video(name)
 
 
-def _doubts(played: Replay, labels: Sequence[str], *, ended: bool) -> Iterator[str]:
+def _doubts(
+    played: Replay, labels: Sequence[str], decider: Decider, *, ended: bool
+) -> Iterator[str]:
     """Yield what should be known before the figures are believed."""
     if not ended:
         yield f"stopped early, after {_time(played.seconds)}; what follows is about that"
@@ -112,6 +114,11 @@ def _doubts(played: Replay, labels: Sequence[str], *, ended: bool) -> Iterator[s
         yield f"{count(played.truth.unmet, 'line')} of the truth left out: no frame is there"
     if played.frames > 1 and not played.period:
         yield "no two frames are within a second, so nothing can be decided"
+    if brief := played.events.brief(decider.hold):
+        yield (
+            f"of the gestures missed {brief} lasted less than {decider.hold:g} s, the time for "
+            "which one must be held to be decided; more pictures of each say more"
+        )
     for trouble, frames in played.troubles.items():
         yield f"nothing was decided in {count(frames, 'frame')}: {trouble}"
 

@@ -88,6 +88,13 @@ class Events:
         """How many gestures were not seen."""
         return self.shown - self.seen
 
+    def brief(self, seconds: float) -> int:
+        """Return how many gestures were missed and shown for less than so many seconds."""
+        return sum(
+            gesture.delay is None and gesture.end - gesture.start < seconds - _ROUNDING
+            for gesture in self.gestures
+        )
+
     @property
     def repeated(self) -> int:
         """How many decisions were for a gesture that had been seen already."""

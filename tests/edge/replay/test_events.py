@@ -40,6 +40,12 @@ def test_a_gesture_never_decided_is_missed():
     assert figures(count((0, "rock", None), (1, "rock", None), (2, None, None))) == (1, 0, 1, 0)
 
 
+def test_what_was_too_brief_to_be_decided_is_told_from_the_rest():
+    frames = [(t / 10, "rock" if t < 20 else "palm", None) for t in range(22)]
+    events = count(*frames, (2.2, None, None))
+    assert (events.missed, events.brief(0.2), events.brief(5)) == (2, 1, 2)
+
+
 def test_a_wrong_decision_is_false_and_the_gesture_missed():
     assert figures(count((0, "rock", None), (0.5, "rock", "palm"))) == (1, 0, 1, 1)
 
