@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import unicodedata
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
+_NAMED = re.compile(r"pi|webcam(:\d{0,2})?|virtual(:\d{0,18})?|ssh://.+")
 """Kinds of source other than paths."""
 FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
 """All forms of a source, for messages."""
@@ -264,7 +266,10 @@ def _read_output(path: Path, where: str, kind: type[Kind], value: object) -> Kin
         else:
             output = _convert({short: value}, kind, where, inner=short)
         _check(output, path.parent, where)
-        output.pins(), output.programs()  # asked for again where nobody knows whose they are
+        # They are asked for again where nobody knows whose they are.
+        for told in (output.pins, output.programs):
+            if not isinstance(told(), tuple):
+                raise TypeError(f"{told.__name__}() gives no tuple")
     return output
 
 
@@ -307,6 +312,8 @@ def _found_from(path: Path, source: str | None) -> str | None:
     if not source:
         raise ConfigError(f"{path}: source: it is empty; take the line out for the camera")
     if source.partition(":")[0] in KINDS:
+        if not _NAMED.fullmatch(source):
+            raise ConfigError(f"{path}: source: there is no '{source}'; a source is {FORMS}")
         return source
     there = path.parent / source
     with suppress(OSError, ValueError):

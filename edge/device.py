@@ -160,10 +160,11 @@ class Device:
         self.status.spoiled = project.spoiled
         wiring = Wiring(project.config, self._pins, project.classifier.labels)
         try:
-            if project.config.button is not None:
-                open_button(
-                    project.config.button, wiring, on_pause=self._pause, on_shutdown=power_off
-                )
+            button = project.config.button
+            if button is not None:
+                open_button(button, wiring, on_pause=self._pause, on_shutdown=power_off)
+            if button is None or "pause" not in {button.press, button.hold}:
+                self._paused.clear()  # nothing is left that could end it
             outputs = Outputs(wiring.when, wiring.observers)
             self._keep(project.config.keep.unsure)
             return _Running(project, wiring, outputs, self._camera(project, outputs))
@@ -186,6 +187,7 @@ class Device:
 
         def lost(problem: SourceError) -> None:
             outputs.apply(project.decider.nothing(time.monotonic()))
+            outputs.hush()
             self._herald.trouble(str(problem))
             self.status.say(str(problem))
             self.status.write()

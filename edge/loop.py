@@ -58,6 +58,7 @@ def steps(
     Nothing is decided, and so every output is off, while there is nothing to see or `paused()`.
     """
     sight: Sight | None = None  # until a source that waits for its camera knows what it is
+    troubled = False
     decider.reset()  # the outputs are off: nothing that was decided before may last
     with source:
         try:
@@ -69,6 +70,9 @@ def steps(
                 trouble = "paused" if paused() else seen
                 decision = decider.nothing(frame.time) if trouble else decider.update(prediction)
                 outputs.apply(decision)
+                if trouble and not troubled:
+                    outputs.hush()
+                troubled = bool(trouble)
                 stop_if_asked()
                 seconds, now = time.perf_counter() - start, source.now()
                 latency = None if now is None else now - frame.time

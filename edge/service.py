@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -21,7 +22,10 @@ log = logging.getLogger(__name__)
 HEARTBEAT = 1.0
 """Seconds between two signs of life to systemd."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-_asked = threading.Event()  # signals are the whole process's, so this is as well
+# Signals are the whole process's, so these are as well.
+_asked = threading.Event()
+_finishing: list[None] = []
+"""One for each `finishing` block that is entered."""
 
 
 class _Stop(BaseException):
@@ -43,7 +47,8 @@ def until_stopped() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         if not _asked.is_set():
             _asked.set()
-            raise _Stop
+            if not _finishing:
+                raise _Stop
 
     _asked.clear()
     # Whoever ignores hang-ups (nohup) goes on ignoring them.
@@ -70,6 +75,19 @@ def on_hangup(call: Callable[[], object] | None) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Finish the block, which lets go of things, before a signal that comes meanwhile ends us."""
+    _finishing.append(None)
+    try:
+        yield
+    finally:
+        _finishing.pop()
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and not _finishing and sys.exc_info()[0] is None:
+        stop_if_asked()
 
 
 def stop_if_asked() -> None:

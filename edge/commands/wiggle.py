@@ -93,7 +93,11 @@ def _try(config: Config, one: tuple[str, str, Kind], pins: PinKind, seconds: flo
     alone = msgspec.structs.replace(
         config,
         when={label: {name: [output]}},
-        sections={key: it for key, it in config.sections.items() if key == name},
+        sections={
+            key: it
+            for key, it in config.sections.items()
+            if key == name or type(it).open is Section.open  # settings, such as `say`'s of `sound`
+        },
     )
     return _run(alone, pins, where, label, seconds if output.pins() else max(seconds, HEARD))
 

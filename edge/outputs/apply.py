@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeGuard, runtime_
 
 from edge.card import BACKGROUND
 from edge.errors import FOREIGN, OutputError, printable
+from edge.service import finishing
 
 if TYPE_CHECKING:
     from edge.decider import Decision
@@ -110,6 +111,12 @@ class Outputs:
         self._try(label, output.off)
         self._on = [one for one in self._on if one is not output]  # a new list: it may be walked
 
+    def hush(self) -> None:
+        """End what was fired and still goes on, such as a melody."""
+        for output in (one for outputs in self._when.values() for one in outputs):
+            if callable(end := getattr(output, "hush", None)):
+                self._try(None, end)
+
     def off(self) -> None:
         """Switch off all outputs that are on, even when some fail."""
         while self._on:
@@ -118,12 +125,13 @@ class Outputs:
 
     def close(self) -> None:
         """Switch everything off and let go of the hardware; closing twice is fine."""
-        self.off()
-        when, self._when = self._when, {}  # each output is closed once
-        observers, self._observers = self._observers, []
-        for output in [*(one for outputs in when.values() for one in outputs), *observers]:
-            with suppress(*FOREIGN):
-                getattr(output, "close", lambda: None)()
+        with finishing():
+            self.off()
+            when, self._when = self._when, {}  # each output is closed once
+            observers, self._observers = self._observers, []
+            for output in [*(one for outputs in when.values() for one in outputs), *observers]:
+                with suppress(*FOREIGN):
+                    getattr(output, "close", lambda: None)()
 
     def _try(self, label: str | None, act: Callable[..., object], *arguments: object) -> bool:
         """Call foreign code; return whether it succeeded."""

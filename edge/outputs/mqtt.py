@@ -115,7 +115,9 @@ class Mqtt(Kind, frozen=True):
         on = Message(self.topic, self.payload, self.qos, self.retain)
         if self.payload_off is None:
             return lambda: there.fire(on)
-        return Follower(there, on, Message(self.topic, self.payload_off, self.qos, self.retain))
+        follower = Follower(there, on, Message(self.topic, self.payload_off, self.qos, self.retain))
+        follower.off()  # a process that was killed may have left it on
+        return follower
 
 
 @dataclass(frozen=True, slots=True)

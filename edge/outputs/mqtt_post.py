@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 LATE = 10.0
 """Seconds after which a fired message is dropped: late news is no news."""
-FIRED = 8
-"""Fired messages that may wait; a further one replaces the oldest."""
+FIRED = 64
+"""Fired messages that may wait, those of one decision among them; a further one replaces the
+oldest."""
 CONNECTED = "mqtt: connected to %s"
 BRIEF = 10.0
 """Seconds that a connection must last to count as one that worked."""

@@ -367,6 +367,9 @@ class _Melody:
     def fire(self, _decision: Decision) -> None:
         self._player.play(self._notes)
 
+    def hush(self) -> None:
+        self._player.stop()
+
     def close(self) -> None:
         self._player.close()
 
@@ -381,6 +384,7 @@ class _Arm:
         self._servo, self._rest = servo, rest
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._rests = False
         self.let_go()
 
     @property
@@ -390,11 +394,13 @@ class _Arm:
     def go(self, angle: float) -> None:
         with self._lock:
             self._cancel()
+            self._rests = False
             self._servo.angle = angle
 
     def let_go(self) -> None:
         with self._lock:
-            self._cancel()
+            if self._rests or self._timer is not None:  # it is there, or turning there
+                return
             self._servo.angle = self._rest  # None: no more pulses
             if self._rest is not None:
                 self._timer = threading.Timer(SETTLE, self._settled)
@@ -402,6 +408,9 @@ class _Arm:
                 self._timer.start()
 
     def close(self) -> None:
+        timer = self._timer
+        if timer is not None:
+            timer.join(SETTLE)  # without pulses it would stay on its way
         with self._lock:
             self._cancel()
             if not self._servo.closed:
@@ -417,6 +426,7 @@ class _Arm:
         with self._lock:
             if self._timer is threading.current_thread():  # else it was wanted again
                 self._timer = None
+                self._rests = True
                 self._servo.detach()
 
 

@@ -33,6 +33,8 @@ PLAYERS = {".wav": "aplay", ".mp3": "mpg123"}
 """What plays a file, by its ending."""
 PACKAGES = {"aplay": "alsa-utils", "mpg123": "mpg123", "espeak-ng": "espeak-ng"}
 """Apt's package of each program."""
+SOUNDS = 64
+"""Sounds that may wait: all of one decision."""
 LONGEST_TEXT = 500
 SPEAK_WITHIN = 30.0
 """Time limit for making speech from a text, seconds."""
@@ -76,6 +78,9 @@ class Voice(Section, frozen=True):
     speed: Annotated[int, msgspec.Meta(ge=80, le=450)] = 160
     """Words a minute."""
 
+    def check(self, folder: Path) -> None:
+        _check_voice(self.voice)
+
 
 class Say(Kind, frozen=True):
     """Words: spoken each time its label is decided."""
@@ -93,10 +98,8 @@ class Say(Kind, frozen=True):
             raise ValueError(f"{len(self.text)} characters take too long; say it in {LONGEST_TEXT}")
         if not self.text.isprintable():
             raise ValueError("plain text of one line, please")
-        if self.voice is not None and not re.fullmatch(r"\w[\w+-]*", self.voice, re.ASCII):
-            raise ValueError(
-                f"voice: '{self.voice}' is none; espeak-ng --voices lists them, such as en or de"
-            )
+        if self.voice is not None:
+            _check_voice(self.voice)
 
     def programs(self) -> tuple[str, ...]:
         return ("espeak-ng", "aplay")
@@ -121,7 +124,7 @@ class Speaker:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = device
-        self._worker = Worker("sound")
+        self._worker = Worker("sound", waiting=SOUNDS)
         self._decision: Decision | None = None
         self._cut = threading.Event()
 
@@ -131,6 +134,16 @@ class Speaker:
             self._decision = decision
             self._cut.set()
         self._worker.do(lambda: self._play(decision, sound))
+
+    def hush(self) -> None:
+        """End what sounds, and whatever waits."""
+        self._decision = None
+        self._cut.set()
+
+    def end(self) -> None:
+        """Ask what sounds to end."""
+        self.hush()
+        self._worker.end()
 
     def prepare(self, work: Callable[[threading.Event], object]) -> None:
         """Have `work(cut)` done when there is time."""
@@ -144,9 +157,7 @@ class Speaker:
 
     def close(self) -> None:
         """Be silent."""
-        self._worker.stopping.set()
-        self._decision = None
-        self._cut.set()
+        self.end()
         self._worker.close()
 
     def _play(self, decision: Decision, sound: Callable[[threading.Event], object]) -> None:
@@ -175,6 +186,10 @@ class Recording:
     def fire(self, decision: Decision) -> None:
         """Play it from its beginning; returns at once."""
         self._speaker.play(decision, self._play)
+
+    def hush(self) -> None:
+        """End it, if it sounds."""
+        self._speaker.hush()
 
     def _play(self, cut: threading.Event) -> None:
         _play(self._words, f"sound: {self._name}", self._once, cut)
@@ -208,6 +223,10 @@ class Speech:
         """Say it from its beginning; returns at once."""
         self._speaker.play(decision, self._say)
 
+    def hush(self) -> None:
+        """End it, if it sounds."""
+        self._speaker.hush()
+
     def _make(self, cut: threading.Event) -> None:
         """Make the speech, as a WAV file in memory; keep it only when all of it is there."""
         if self._wave or shutil.which("espeak-ng") is None:
@@ -229,6 +248,13 @@ class Speech:
                 file.seek(0)
                 words = [*self._speaker.player("aplay"), "-"]
                 _play(words, self._name, self._once, cut, file)
+
+
+def _check_voice(voice: str) -> None:
+    if not re.fullmatch(r"\w[\w+-]*", voice, re.ASCII):
+        raise ValueError(
+            f"voice: '{voice}' is none; espeak-ng --voices lists them, such as en or de"
+        )
 
 
 def _speaker(wiring: Wiring) -> Speaker:

@@ -9,6 +9,7 @@ from edge.errors import FOREIGN, HandwaveError, OutputError
 from edge.outputs.gpio import advice, load_gpiozero
 from edge.outputs.header import check_held
 from edge.platform import is_raspberry_pi
+from edge.service import finishing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -106,12 +107,16 @@ class Wiring:
         everything = [
             *outputs, *self.observers, *self._devices.values(), *self._shared.values(),
         ]  # fmt: skip
-        for one in everything:
-            with suppress(*FOREIGN):  # one that fails must not leave the others on
-                getattr(one, "close", lambda: None)()
-        self.when, self.observers = {}, []
-        self._devices.clear()
-        self._shared.clear()
+        with finishing():
+            for one in everything:  # all at once: several that hang take no longer than one
+                with suppress(*FOREIGN):
+                    getattr(one, "end", lambda: None)()
+            for one in everything:
+                with suppress(*FOREIGN):  # one that fails must not leave the others on
+                    getattr(one, "close", lambda: None)()
+            self.when, self.observers = {}, []
+            self._devices.clear()
+            self._shared.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 WAITING = 8
 """Jobs that may wait; a further one takes the oldest's place: late news is no news."""
+PATIENCE = 2.0
+"""Seconds that the job at hand gets to end."""
 
 
 class Worker:
@@ -28,10 +31,12 @@ class Worker:
 
     Args:
         name: what does the jobs, for messages, such as `webhook`.
+        waiting: jobs that may wait.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, waiting: int = WAITING) -> None:
         self.name = name
+        self._waiting, self._until = waiting, 0.0
         self.stopping = threading.Event()
         self._jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self._spare: deque[Callable[[], object]] = deque()
@@ -40,7 +45,7 @@ class Worker:
 
     def do(self, job: Callable[[], object]) -> None:
         """Have `job()` called soon; returns at once."""
-        while self._jobs.qsize() >= WAITING:
+        while self._jobs.qsize() >= self._waiting:
             try:
                 self._jobs.get_nowait()
             except queue.Empty:
@@ -53,11 +58,20 @@ class Worker:
         if self._jobs.empty():
             self._jobs.put(lambda: None)  # wakes it
 
-    def close(self, *, timeout: float = 2.0) -> None:
-        """Let the job at hand end, for `timeout` seconds at most; those that wait are dropped."""
-        self.stopping.set()
+    def end(self, *, timeout: float = PATIENCE) -> None:
+        """Ask the job at hand to end within `timeout` seconds; does not wait for it."""
+        if not self.stopping.is_set():
+            self._until = time.monotonic() + timeout
+            self.stopping.set()
+
+    def close(self, *, timeout: float = PATIENCE) -> None:
+        """Let the job at hand end, for `timeout` seconds at most; those that wait are dropped.
+
+        Where it was asked to `end` before, the seconds count from then.
+        """
+        self.end(timeout=timeout)
         self._jobs.put(None)
-        self._thread.join(timeout)
+        self._thread.join(max(0.0, self._until - time.monotonic()))
         if self._thread.is_alive():
             log.error("%s: was not done yet when it had to stop", self.name)
 

@@ -387,7 +387,9 @@ def test_a_word_for_a_source_is_that_source_whatever_lies_beside_it(write, tmp_p
 
 def test_a_source_that_is_none_is_told_at_once(write):
     assert complaint(write("source = 'webcm:0'")).startswith("source: there is no 'webcm:0'")
-    assert complaint(write("source = 'hall'")).endswith("no 'hall'; a source is " + FORMS)
+    for source in ("hall", "virtual:x", "ssh://", "webcam:front", "pi:2"):
+        said = complaint(write(f"source = '{source}'"))
+        assert said.endswith(f"no '{source}'; a source is {FORMS}")
     assert complaint(write("source = ''")).startswith("source: it is empty")
     assert complaint(write("model = ''")).startswith("model: it is empty; write model =")
 

@@ -312,6 +312,41 @@ def test_a_button_pauses_and_goes_on(stage, project):
     assert "STATUS=paused" in stage.told
 
 
+def test_a_reload_that_takes_the_button_away_ends_the_pause(stage, project):
+    project.write_text("[when.rock]\nled = 17\n[button]\npin = 3\n")
+
+    def press(number):
+        if number == 8:
+            pin = gpiozero.Device.pin_factory.pin(3)
+            pin.drive_low()
+            pin.drive_high()
+        if number == 12:
+            project.write_text("[when.rock]\nled = 5\n")
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    lit = stage(["rock"] * 30, ["rock"] * 30, on_step=press)
+    assert lit[9] == set()
+    assert lit[-1] == {5}
+
+
+def test_a_melody_ends_with_the_pause(stage, project):
+    project.write_text(
+        "[when.rock]\ntone = { pin = 17, melody = 'C5:60', tempo = 120 }\n[button]\npin = 3\n"
+    )
+    playing = []
+
+    def press(number):
+        playing.append(any(t.name == "handwave tone" for t in threading.enumerate()))
+        if number == 8:
+            pin = gpiozero.Device.pin_factory.pin(3)
+            pin.drive_low()
+            pin.drive_high()
+
+    stage(["rock"] * 20, on_step=press)
+    assert playing[7]
+    assert not any(playing[10:])
+
+
 def test_how_it_is_doing_is_written_where_systemd_says(stage, tmp_path, monkeypatch):
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     (tmp_path / "run").mkdir()

@@ -294,6 +294,11 @@ class Pinless(Bomb, frozen=True):
         raise KeyError(self.fuse)
 
 
+class Pin(Bomb, frozen=True):
+    def pins(self):
+        return 17
+
+
 class Unprogrammed(Bomb, frozen=True):
     def programs(self):
         sys.exit(self.fuse)
@@ -336,6 +341,7 @@ class Sharing(Bomb, frozen=True):
         ("Impatient", "bomb: fails (SystemExit: fizz); tell who wrote it"),
         ("Unready", "bomb: fails (SystemExit: fizz); tell who wrote it"),
         ("Pinless", "bomb: fails (KeyError: 'fizz'); tell who wrote it"),
+        ("Pin", "bomb: fails (TypeError: pins() gives no tuple); tell who wrote it"),
         ("Unprogrammed", "bomb: fails (SystemExit: fizz); tell who wrote it"),
         ("Worded", "bomb: no fizz there"),
         ("Unshortened", "bomb: write its settings as a table: { ... }"),

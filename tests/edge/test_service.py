@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from edge.service import Herald, notify, until_stopped
+from edge.service import Herald, finishing, notify, until_stopped
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -57,6 +57,17 @@ def test_no_handler_of_errors_swallows_the_signal():
             reached.append("swallowed")
         reached.append("went on")
     assert reached == []
+
+
+def test_what_lets_go_of_things_is_finished_before_a_signal_counts():
+    reached = []
+    with until_stopped():
+        with finishing(), finishing():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.02)
+            reached.append("let go")
+        reached.append("went on")
+    assert reached == ["let go"]
 
 
 @pytest.mark.parametrize("second", SIGNALS)

@@ -19,6 +19,7 @@ from edge.cli import main
 from edge.commands import wiggle as module
 from edge.console import Group
 from edge.outputs import kind as kinds
+from edge.outputs import sound
 from edge.outputs.kind import Kind
 
 TOML = (
@@ -96,6 +97,19 @@ def test_what_cannot_be_tried_is_one_line(wiggle, words, text, line):
     done = wiggle(*words, text=text)
     assert done.code == 1
     assert [one.partition("edge.toml: ")[2] for one in done.err] == [line]
+
+
+def test_words_are_spoken_where_the_section_of_sounds_says(wiggle, monkeypatch):
+    devices = []
+
+    class Speaker(sound.Speaker):
+        def __init__(self, device):
+            devices.append(device)
+            super().__init__(device)
+
+    monkeypatch.setattr(sound, "Speaker", Speaker)
+    wiggle("--seconds", "0", text='[when.rock]\nsay = "hi"\n[sound]\ndevice = "plughw:1"\n')
+    assert devices == ["plughw:1"]
 
 
 class Broken(Kind, frozen=True):

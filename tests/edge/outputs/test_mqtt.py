@@ -322,6 +322,24 @@ def test_with_payload_off_it_follows_and_ends_off(broker, wire, listen):
     late.until("lamp/set", "0")
 
 
+def test_what_a_killed_process_left_on_is_off_from_the_start(broker, wire, listen):
+    broker.start()
+    ear = listen(broker.port)
+    line = '{ topic = "lamp/set", payload = "1", payload_off = "0" }'
+    wire(settings(broker.port, f"[when.rock]\nmqtt = {line}"))
+    ear.until("lamp/set", "0")
+
+
+def test_twenty_messages_of_one_decision_all_arrive(broker, wire, listen):
+    broker.start()
+    ear = listen(broker.port)
+    topics = ", ".join(f'"lamp/{number}"' for number in range(20))
+    outputs, _ = wire(settings(broker.port, f"[when.rock]\nmqtt = [{topics}]"))
+    outputs.apply(decision("rock"))
+    for number in range(20):
+        ear.until(f"lamp/{number}", "ON")
+
+
 def test_several_messages_for_one_label(broker, wire, listen):
     broker.start()
     ear = listen(broker.port)

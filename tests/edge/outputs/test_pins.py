@@ -333,6 +333,29 @@ def test_a_servo_that_is_wanted_again_is_not_let_go_of(wire, monkeypatch):
     assert angle(servo) == 45
 
 
+def test_a_servo_turns_back_before_it_is_let_go_of_for_good(wire, monkeypatch):
+    monkeypatch.setattr(pins, "SETTLE", 0.2)
+    wiring, outputs = wire("[when.rock]\nservo = { pin = 19, angle = 45, rest = -90 }\n")
+    (servo,) = wiring._devices.values()
+    outputs.apply(decision("rock"))
+    begun = time.monotonic()
+    outputs.close()
+    assert time.monotonic() - begun > 0.15, "pulses, as long as it takes"
+    assert servo.closed
+    assert [round(state.state, 4) for state in pin(19).states][-2:] == [0.05, 0]  # -90, nothing
+
+
+def test_a_servo_at_rest_keeps_no_end(wire, monkeypatch):
+    monkeypatch.setattr(pins, "SETTLE", 0.05)
+    wiring, outputs = wire("[when.rock]\nservo = { pin = 19, angle = 45, rest = -90 }\n")
+    (servo,) = wiring._devices.values()
+    until(lambda: angle(servo) is None)
+    monkeypatch.setattr(pins, "SETTLE", 60)
+    begun = time.monotonic()
+    outputs.close()
+    assert time.monotonic() - begun < 30
+
+
 def test_a_servos_pulses_can_be_set(wire):
     _wiring, outputs = wire(
         "[when.rock]\nservo = { pin = 19, angle = 90, min_pulse = 0.5, max_pulse = 2.5 }\n"

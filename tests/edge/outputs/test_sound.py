@@ -156,6 +156,22 @@ def test_sounds_of_one_decision_follow_one_another(opened, tmp_path, loudspeaker
 
 @linux
 @needs_aplay
+def test_a_dozen_sounds_of_one_decision_are_all_heard(opened, tmp_path, loudspeaker):
+    names = [f"{number}.wav" for number in range(12)]
+    for number, name in enumerate(names):
+        write_wav(tmp_path / name, 1 + number, 0.01)
+    *sounds, speaker = opened(f"[when.rock]\nsound = {names}")
+    same, heard = decision(), []
+    play = speaker.play
+    speaker.play = lambda d, sound: play(d, lambda cut: (sound(cut), heard.append(cut.is_set())))
+    for sound in sounds:
+        sound.fire(same)
+    done(speaker)
+    assert heard == [False] * 12
+
+
+@linux
+@needs_aplay
 def test_a_new_decision_ends_what_still_sounds(opened, tmp_path, loudspeaker, caplog, wait_for):
     write_wav(tmp_path / "long.wav", 1)
     write_wav(tmp_path / "next.wav", 2)
@@ -390,6 +406,12 @@ def test_a_mistake_is_one_line(tmp_path, line, says):
     text = str(caught.value).removeprefix(f"{path}: [when.rock] ")
     assert text.startswith(says)
     assert "\n" not in text
+
+
+def test_the_sections_voice_is_looked_at_as_well(tmp_path):
+    (tmp_path / "edge.toml").write_text('[when.rock]\nsay = "a"\n[say]\nvoice = "no such"\n')
+    with pytest.raises(ConfigError, match=r"\[say\] voice: 'no such' is none; espeak-ng"):
+        read_config(tmp_path / "edge.toml")
 
 
 def test_too_many_words_are_refused(tmp_path):

@@ -19,7 +19,7 @@ import pytest
 from edge.config import read_config
 from edge.decider import Decision
 from edge.errors import ConfigError, OutputError
-from edge.outputs import Outputs, webhook
+from edge.outputs import Outputs, webhook, worker
 from edge.outputs.wiring import Wiring
 from edge.outputs.worker import WAITING
 
@@ -100,6 +100,7 @@ def wire(tmp_path, monkeypatch):
         opened.append(Wiring(read_config(tmp_path / "edge.toml"), "mock"))
         return Outputs(opened[-1].when, opened[-1].observers)
 
+    wire.opened = opened
     yield wire
     for one in opened:
         one.close()
@@ -247,6 +248,20 @@ def test_a_slow_server_keeps_no_frame_no_other_server_and_no_end(serve, wire):
     waiting = [output._worker._jobs.qsize() for output in outputs._when["rock"]]
     assert max(waiting) <= WAITING
     outputs.close()
+    gate.set()
+
+
+def test_several_servers_that_hang_keep_the_end_no_longer_than_one(serve, wire):
+    gate = threading.Event()
+    slow = serve(*[lambda _: gate.wait(PATIENCE)] * 4)
+    urls = ", ".join(f'{{ url = "{slow.url}/{number}", seconds = 60 }}' for number in range(4))
+    outputs = wire(f"[{urls}]")
+    outputs.apply(decision())
+    slow.wait(4)
+    begun = time.monotonic()
+    outputs.close()
+    wire.opened[-1].close()
+    assert time.monotonic() - begun < 2 * worker.PATIENCE
     gate.set()
 
 
