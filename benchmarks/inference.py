@@ -37,7 +37,6 @@ from edge.sources.virtual import Scene, draw
 from trainer.errors import DataError
 from trainer.features import KINDS, Features, make_features
 from trainer.features.geometry import read_network
-from trainer.features.landmarks import SURE
 from trainer.features.seek import free
 from trainer.features.subjects import HAND
 from trainer.graphs import make_model
@@ -215,7 +214,7 @@ def in_onnxruntime(features: Features) -> list[Subject]:
             subject("two-hands, one followed, on average", stream(session, PALM)),
             nothing,
         ]
-    if state[0] < SURE:  # it follows no hands
+    if state[0] < HAND.stays:  # it follows no hands
         return [nothing]
     return [
         subject(f"{features.name}, followed", one(image=PALM, state=state)),

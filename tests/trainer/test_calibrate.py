@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.calibrate import NOT_FOUND_NOVELTY, Strangeness, fit_temperature, pick_thresholds
+from trainer.calibrate import (
+    NOT_FOUND_NOVELTY,
+    OF_TWO,
+    Strangeness,
+    fit_temperature,
+    pick_thresholds,
+)
 from trainer.network import softmax
 
 
@@ -52,7 +58,7 @@ def test_thresholds_are_in_order_and_within_bounds(values):
     assert 0 < limits.leave < limits.enter
     assert 0.65 <= limits.enter <= 0.7
     assert limits.leave == pytest.approx(limits.enter * 2 / 3, abs=0.001)
-    assert 0 <= limits.novelty <= 1.5 * novelty.max() + 1e-3
+    assert 0 <= limits.novelty <= max(1.5 * novelty.max(), OF_TWO) + 1e-3
 
 
 @given(held_out())
@@ -193,7 +199,7 @@ def test_fewer_pictures_than_hidden_units_and_all_the_same(n):
 
 def test_pictures_in_which_nothing_is_found_move_no_threshold():
     """Else a tenth of hands not found would let every empty room through."""
-    familiar, targets = np.tile([0.9, 0.1], (20, 1)), np.zeros(20, np.int64)
+    familiar, targets = np.tile([0.9, 0.05, 0.05], (20, 1)), np.zeros(20, np.int64)
     novelty = np.linspace(0, 1, 20)
     strange = np.concatenate([novelty[:18], [NOT_FOUND_NOVELTY, NOT_FOUND_NOVELTY + 1]])
     picked = pick_thresholds(familiar, strange, (familiar, targets, strange))
@@ -211,3 +217,12 @@ def test_pictures_of_a_class_in_two_groups_are_both_familiar():
     assert apart(H).mean() < 1.5
     assert apart(between)[0] > 10
     assert together(between)[0] < 1
+
+
+def test_of_two_labels_the_limit_is_no_less_than_one_and_a_half():
+    taught, targets = np.full(40, 0.5), np.zeros(40, int)
+    for classes, limit in ((2, OF_TWO), (3, 0.7)):
+        sure = np.eye(classes)[targets]
+        held_out = (sure, targets, np.full(40, 0.7))
+        familiar = np.eye(classes)[targets]
+        assert pick_thresholds(familiar, taught, held_out).novelty == pytest.approx(limit)

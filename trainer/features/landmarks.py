@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 STATE = 6
 """Numbers of a state: confidence, x, y, side, and the x and y of where up is."""
-SURE = 0.5
-"""Confidence of the landmark network from which on it still sees what is followed: MediaPipe's."""
 
 # More than one turn: where the last frame's region does not hold what it should, all is searched,
 # and a first frame in one size after the other. `_search_constants` says what a step is.
@@ -159,7 +157,7 @@ def turn_constants(subject: Subject, size: int) -> Constants:
         "yes": np.array(True),  # noqa: FBT003  (a constant)
         "first": np.array([0]),
         "nothing": np.zeros(size, np.float32),
-        "sure": np.array([SURE], np.float32),
+        "sure": np.array([subject.stays], np.float32),
         **_search_constants(subject),
     }
 
@@ -173,7 +171,7 @@ def _search_constants(subject: Subject) -> Constants:
     """
     n = len(subject.searches)
     first, *others = subject.searches
-    followed = Search(first.side, SURE, SURE)  # where it is, nothing is searched
+    followed = Search(first.side, subject.stays, subject.stays)  # where it is, nothing is searched
     by_step = [first, *subject.searches, *others, followed]
     to_try = [*range(n + 1, 2 * n), 1]
     in_turn = [*range(2, n + 1), 1]

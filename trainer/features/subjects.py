@@ -1,9 +1,10 @@
 """What is looked for in a picture, a hand or a face, and how MediaPipe's networks look for it.
 
 Numbers are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and `face_landmark_front_cpu`
-(https://github.com/google-ai-edge/mediapipe, 0.10), but for `searches`, `farthest`, `smooth` and
-`twice`: docs/decisions/0013-hands.md, 0014-faces.md, 0022-sizes-of-search.md, 0027-hand-full.md and
-0028-two-hands.md say why. `trainer.features.landmarks` makes a graph of them.
+(https://github.com/google-ai-edge/mediapipe, 0.10), but for `searches`, `farthest`, `stays`,
+`smooth` and `twice`: docs/decisions/0013-hands.md, 0014-faces.md, 0022-sizes-of-search.md,
+0027-hand-full.md, 0028-two-hands.md and 0029-what-stays.md say why. `trainer.features.landmarks`
+makes a graph of them.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Subject:
     follow_lift: float
     smooth: bool = False
     """Whether the picked pixels are averaged: a small one is magnified without corners."""
+    stays: float = 0.5
+    """Confidence of the landmark network from which on it still sees what is followed."""
     twice: bool = False
     """Whether what was just found is looked at again, in the region that its points call for. So a
     picture by itself says what one in a row of frames does."""
@@ -91,6 +94,7 @@ HAND = Subject(
     follow_line=((0,), (5, 13, 9, 9)),
     follow_grow=2.0,
     follow_lift=0.1,
+    stays=0.7,
     smooth=True,
 )
 HAND_FULL = replace(
