@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".heic", ".heif"}
+)
 POINTS = ".points"
 """Suffix of recordings of a hand's points, without pictures: see `trainer.features.points`."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG's opens MPO too
@@ -33,7 +35,8 @@ OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
 """Files and folders that systems put beside people's files."""
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
 MAX_SIDE = 640  # pixels; what a photograph is shrunk to
-MAX_PIXELS = 50_000_000  # more is no photograph but a decompression bomb
+MAX_PIXELS = 50_000_000  # to decode: more is no photograph but a decompression bomb
+MAX_JPEG = 150_000_000  # as far as phones go; a JPEG decodes straight to a part of its size
 MAX_BYTES = 200_000_000  # as many pixels, uncompressed
 
 
@@ -77,7 +80,8 @@ def natural_key(text: str) -> list[tuple[int, str]]:
 def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     """Read a JPEG, PNG, WebP, BMP or GIF (first frame) as uint8 `[height, width, 3]` RGB.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits. A
+    An iPhone's HEIC as well, where pi-heif is installed: on the laptop. EXIF
+    orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits. A
     photograph is shrunk to about what a camera sends: for laptop and Pi alike, as both read here.
 
     Args:
@@ -93,19 +97,23 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     if not is_bounded(path):
         raise PictureError(f"{path}: a pipe, a device or gigabytes; no picture")
     try:
-        with PIL.Image.open(path, formats=FORMATS) as file:
-            if file.width * file.height > MAX_PIXELS:
-                raise PIL.Image.DecompressionBombError  # noqa: TRY301  (as Pillow's own, later)
+        with _opened(path) as file:
+            whole = file.width * file.height
             file.draft("RGB", (max_side, max_side))  # a JPEG decodes straight to near it
+            if whole > MAX_JPEG or file.width * file.height > MAX_PIXELS:
+                raise PIL.Image.DecompressionBombError  # noqa: TRY301  (as Pillow's own, later)
             return _as_rgb(file, max_side)
+    except PictureError:
+        raise
     except FileNotFoundError:
         raise PictureError(f"{path}: no such picture") from None
     except IsADirectoryError:
         raise PictureError(f"{path}: a folder; name the pictures in it") from None
     except PIL.UnidentifiedImageError:
-        raise PictureError(f"{path}: not a picture (JPEG, PNG, WebP, BMP, GIF)") from None
+        raise PictureError(f"{path}: not a picture (JPEG, PNG, WebP, BMP, GIF, HEIC)") from None
     except PIL.Image.DecompressionBombError:
-        raise PictureError(f"{path}: is too large a picture") from None
+        most = f"{MAX_PIXELS / 1e6:.0f} megapixels, a JPEG {MAX_JPEG / 1e6:.0f}"
+        raise PictureError(f"{path}: is too large a picture; {most} at most: shrink it") from None
     except Exception as problem:  # decoders raise nearly anything on damaged files
         reason = str(problem) or type(problem).__name__
         raise PictureError(f"{path}: damaged picture ({reason})") from problem
@@ -127,13 +135,11 @@ def read_those_that_can_be(folder: Path, names: Iterable[Path]) -> Iterator[tupl
 
 def taken_at(path: Path) -> float | None:
     """Return when a camera says it took a picture, seconds since 1970; None where it does not."""
-    import PIL.Image
-
     _hush_pillow()
     try:
         if not is_bounded(path):
             return None
-        with PIL.Image.open(path, formats=FORMATS) as file:
+        with _opened(path) as file:
             text = file.getexif().get_ifd(EXIF_IFD).get(DATE_TIME_ORIGINAL)
         return datetime.strptime(str(text), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
     except Exception:  # noqa: BLE001  (metadata is a courtesy: damaged ones say nothing)
@@ -149,6 +155,29 @@ def is_bounded(path: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) or (
         stat.S_ISREG(found.st_mode) and found.st_size <= MAX_BYTES
     )
+
+
+def _opened(path: Path) -> PIL.Image.Image:
+    """Open a picture file.
+
+    Raises:
+        PictureError: it is a HEIC, and pi-heif is not here.
+    """
+    import PIL.Image
+
+    with path.open("rb") as file:
+        is_heif = file.read(8)[4:] == b"ftyp"
+    if not is_heif:
+        return PIL.Image.open(path, formats=FORMATS)
+    try:
+        import pi_heif
+    except ImportError:
+        raise PictureError(
+            f"{path}: HEIC needs pi-heif here: pip install pi-heif; or have the iPhone take JPEGs: "
+            "Settings, Camera, Formats, Most Compatible"
+        ) from None
+    pi_heif.register_heif_opener()
+    return PIL.Image.open(path, formats=("HEIF",))
 
 
 def _hush_pillow() -> None:

@@ -14,7 +14,7 @@ FORBIDDEN = {"edge": {"trainer", "deploy"}, "trainer": {"deploy"}, "deploy": {"t
 AT_ONCE = {"numpy", "msgspec", "click"}
 """What `import edge` and its modules may load of others' packages."""
 WHEN_USED = {
-    "PIL", "cv2", "onnxruntime", "gpiozero", "colorzero", "picamera2", "libcamera",
+    "PIL", "pi_heif", "cv2", "onnxruntime", "gpiozero", "colorzero", "picamera2", "libcamera",
     "paho", "urllib3", "prometheus_client", "pygame",
 }  # fmt: skip
 """What `edge` may import of others' packages, but only inside functions."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from edge.card import Camera
 
-OTHER_FORMATS = {".heic", ".heif", ".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
+OTHER_FORMATS = {".avif", ".tif", ".tiff", ".dng", ".raw", ".cr2", ".nef"}
 """Pictures, too, but not ones that are read here."""
 FILMS = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".3gp"}
 NOTHING = {"background", "empty", "idle", "neutral", "none", "nothing", "other"}

@@ -6,6 +6,7 @@ import io
 import os
 import random
 import struct
+import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -305,7 +306,7 @@ def test_a_folder_called_picture(tmp_path):
     ],
 )
 def test_other_files_called_jpg_are_no_pictures(save, content):
-    assert complaint(save(content, "a.jpg")) == "not a picture (JPEG, PNG, WebP, BMP, GIF)"
+    assert complaint(save(content, "a.jpg")) == "not a picture (JPEG, PNG, WebP, BMP, GIF, HEIC)"
 
 
 @pytest.mark.parametrize("kind", ["PPM", "TIFF", "ICO", "TGA", "PCX"])
@@ -337,7 +338,45 @@ def test_a_decompression_bomb_is_never_unpacked(save, side, max_side):
 def test_a_bomb_of_another_format(save):
     content = b"GIF89a" + struct.pack("<HH", 65535, 65535) + b"\0\0\0,\0\0\0\0"
     content += struct.pack("<HH", 65535, 65535) + b"\0\x02\x01\0\0;"
-    assert complaint(save(content, "a.gif")) == "is too large a picture"
+    assert complaint(save(content, "a.gif")).startswith("is too large a picture; 50 megapixels")
+
+
+def test_a_phones_largest_jpeg_is_read_and_a_larger_one_is_not(save):
+    target = io.BytesIO()
+    Image.new("L", (12_000, 9_000), 90).save(target, "JPEG")  # 108 megapixels
+    assert read_picture(save(target.getvalue(), "a.jpg")).shape == (480, 640, 3)
+    target = io.BytesIO()
+    Image.new("L", (15_000, 11_000), 90).save(target, "JPEG", quality=10)
+    assert complaint(save(target.getvalue(), "b.jpg")).startswith("is too large a picture")
+
+
+PHOTO = Path(__file__).with_name("photo.heic")
+"""As an iPhone's, turned by its EXIF. Upright it is red above, blue below, white at the right."""
+
+
+def test_an_iphones_own_pictures_are_read_upright_whatever_they_are_called(save):
+    pytest.importorskip("pi_heif")
+    image = read_picture(save(PHOTO.read_bytes(), "IMG_0001.jpg"))
+    assert image.shape == (32, 24, 3)
+    red, blue, white = image[4, 4].astype(int), image[28, 4].astype(int), image[16, 22]
+    assert red[0] > red[2] + 100
+    assert blue[2] > blue[0] + 100
+    assert white.min() > 200
+    assert taken_at(PHOTO) == taken_at(save(PHOTO.read_bytes(), "a.heic")) > 1.7e9
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+def test_half_an_iphones_picture_is_none(save, share):
+    pytest.importorskip("pi_heif")
+    content = PHOTO.read_bytes()
+    line = complaint(save(content[: int(share * len(content))], "a.heic"))
+    assert "damaged" in line or "not a picture" in line
+
+
+def test_an_iphones_picture_without_its_decoder_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    assert "HEIC needs pi-heif here: pip install pi-heif; or have the iPhone" in complaint(PHOTO)
+    assert taken_at(PHOTO) is None
 
 
 def test_a_picture_of_no_pixels(save):

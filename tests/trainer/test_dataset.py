@@ -48,7 +48,7 @@ def test_label_session_picture():
 def test_a_folder_of_a_phones_own_pictures_alone_says_what_to_do(tmp_path):
     for label in ("fist", "palm"):
         (tmp_path / label).mkdir()
-        (tmp_path / label / "1.HEIC").touch()
+        (tmp_path / label / "1.TIFF").touch()
     with pytest.raises(DataError, match="fist: 1 picture of kinds not read here; convert"):
         read_dataset(tmp_path)
 
@@ -56,7 +56,7 @@ def test_a_folder_of_a_phones_own_pictures_alone_says_what_to_do(tmp_path):
 def test_what_is_left_out_is_said_with_what_to_do(tmp_path):
     touch(
         tmp_path,
-        *["rock/s/1.jpg", "rock/s/2.JFIF", "rock/s/3.heic", "rock/s/IMG 1.MOV", "rock/s/notes.txt"],
+        *["rock/s/1.jpg", "rock/s/2.JFIF", "rock/s/3.dng", "rock/s/IMG 1.MOV", "rock/s/notes.txt"],
         *["palm/1/1.jpg", "rock/s/Thumbs.db", "@eaDir/x.jpg", "photo.jpg", "._photo.jpg"],
         *["rock/@eaDir/thumb.jpg", "rock/.ipynb_checkpoints/x.txt"],
     )

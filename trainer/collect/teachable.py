@@ -312,7 +312,7 @@ def _instead_of_pictures(entries: list[Entry]) -> str:
         return f"its pictures are {kinds}, which is not read here; convert to JPEG, and pack those"
     if suffixes & FILMS:
         return f"no pictures in it but {A_FILM}"
-    return "no pictures in it (JPEG, PNG, WebP, BMP, GIF)"
+    return "no pictures in it (JPEG, PNG, WebP, BMP, GIF, HEIC)"
 
 
 def _is_manifest(entry: Entry) -> bool:
@@ -416,8 +416,9 @@ def _copy(source: Archive, sample: _Sample, label: str, staging: Staging) -> Non
         raise PictureError(f"larger than {MOST_PICTURE // 1_000_000} MB")
     content = source.read(sample.entry, MOST_PICTURE)
     suffix = next((MAGIC[start] for start in MAGIC if content.startswith(start)), None)
+    suffix = ".heic" if content[4:8] == b"ftyp" else suffix
     if suffix is None:
-        raise PictureError("not a picture (JPEG, PNG, WebP, BMP, GIF)")
+        raise PictureError("not a picture (JPEG, PNG, WebP, BMP, GIF, HEIC)")
     with staging.picture(content, label, sample.session, suffix) as path:
         try:
             read_picture(path)

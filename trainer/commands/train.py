@@ -48,7 +48,8 @@ SAID = 3
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True)
 @click.option(
     "--mirror", is_flag=True,
-    help="Gestures mean the same with either hand. Without it, left and right differ.",
+    help="Gestures mean the same with either hand. Without it, left and right differ. Not for what "
+    "points to a side: record that with each hand.",
 )  # fmt: skip
 @click.option("--test", type=click.Path(path_type=Path), help="Other pictures to measure on.")
 @click.option(

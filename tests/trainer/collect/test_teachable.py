@@ -330,7 +330,7 @@ def test_what_systems_add_is_passed_over_and_what_is_no_picture_is_counted(tmp_p
         "rock/1.jpg": PICTURE,
         "rock/2.jpg": b"\xff\xd8\xff not really",
         "rock/3.jpg": b"plain text",
-        "rock/4.HEIC": b"x",
+        "rock/4.TIF": b"x",
         "rock/notes.txt": "x",
         "rock/clip.MOV": b"x",
         "loose.jpg": PICTURE,
@@ -344,8 +344,8 @@ def test_what_systems_add_is_passed_over_and_what_is_no_picture_is_counted(tmp_p
     reasons = dict(line.split(": ", 1) for line in imported.skipped)
     assert reasons.pop("rock/2.jpg").startswith(("damaged picture", "not a picture"))
     assert reasons == {
-        "rock/3.jpg": "not a picture (JPEG, PNG, WebP, BMP, GIF)",
-        "rock/4.HEIC": "pictures of this kind are not read here; convert them to JPEG",
+        "rock/3.jpg": "not a picture (JPEG, PNG, WebP, BMP, GIF, HEIC)",
+        "rock/4.TIF": "pictures of this kind are not read here; convert them to JPEG",
         "rock/notes.txt": "not a picture",
         "rock/clip.MOV": "a film; unpack it, and: trainer capture LABEL --source FILE",
         "loose.jpg": "belongs to no class",
@@ -579,7 +579,7 @@ def test_no_archive_at_all(tmp_path, refused):
     ("name", "says"),
     [
         ("photo.JPG", "a picture, no archive; put it into the folder {data}/LABEL/"),
-        ("photo.heic", "a picture, no archive; convert it to JPEG, and put it into {data}/LABEL/"),
+        ("photo.tif", "a picture, no archive; convert it to JPEG, and put it into {data}/LABEL/"),
         ("clip.mp4", "a film, no archive; trainer capture LABEL --source {file}"),
     ],
 )
@@ -591,9 +591,9 @@ def test_a_single_picture_or_film_is_told_where_it_belongs(tmp_path, data, refus
 
 
 def test_an_archive_of_kinds_that_are_not_read_names_them(tmp_path, refused):
-    line = refused(pack(tmp_path / "p.zip", {"a/1.HEIC": b"x", "a/2.heic": b"x", "a/t.txt": b"x"}))
+    line = refused(pack(tmp_path / "p.zip", {"a/1.AVIF": b"x", "a/2.avif": b"x", "a/t.txt": b"x"}))
     assert line.endswith(
-        "its pictures are HEIC, which is not read here; convert to JPEG, and pack those"
+        "its pictures are AVIF, which is not read here; convert to JPEG, and pack those"
     )
     line = refused(pack(tmp_path / "f.zip", {"a/1.mov": b"x"}))
     assert line.endswith(
@@ -798,7 +798,8 @@ def test_a_picture_of_gigapixels_is_left_out(tmp_path, data):
                          0, 0, 0, 0, 0, 0)  # fmt: skip
     files = {"rock/1.jpg": PICTURE, "rock/2.bmp": header}
     imported = import_archive(pack(tmp_path / "p.zip", files), data)
-    assert imported.skipped == ["rock/2.bmp: is too large a picture"]
+    (line,) = imported.skipped
+    assert line.startswith("rock/2.bmp: is too large a picture; 50 megapixels")
 
 
 # --- The command
