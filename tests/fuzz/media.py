@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 from damage import damaged, with_sound_chunks
 from PIL import Image, PngImagePlugin
 
+PHONE = Path(__file__).parents[1] / "edge" / "photo.heic"
 PLAYLISTS = (
     "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
     "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
@@ -59,7 +61,8 @@ def pictures():
         "palette.bmp": (rgb.convert("P"), {}),
         "moving.gif": (rgb, moving),
     }
-    return {name: _saved(name, image, **how) for name, (image, how) in kinds.items()}
+    made = {name: _saved(name, image, **how) for name, (image, how) in kinds.items()}
+    return made | {"phone.heic": PHONE.read_bytes()}  # nothing here writes one
 
 
 def _saved(name, image, **how):
