@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.frame import GAP
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ WHITE, DAZZLED = 250, 0.95
 """Brightness of a pixel that has lost its colour, and the share of such pixels that is too many."""
 PATIENCE = 0.5
 """Seconds for which a picture must be bad, or good again, before that counts."""
+SLOW = 3
+"""Frames in a row, each over a second after the one before, that are too slow to decide by."""
 FROZEN = 2.0
 """Seconds for which a live camera may send the very same picture; noise alone changes real ones."""
 
@@ -39,6 +43,7 @@ class Sight:
         self._candidate: str | None = None
         self._since = -np.inf  # when the candidate was first seen
         self._last = b""
+        self._time, self._slow = np.inf, 0
         self._still_since = -np.inf
         self.fresh = True
         """Whether the newest frame is another picture than the one before."""
@@ -51,12 +56,20 @@ class Sight:
         now = None if fine else _trouble_of(frame.image[::STRIDE, ::STRIDE])
         if now is None and still:
             now = "the camera sends the same picture again and again"
+        if self._is_slow(frame.time) and now is None:
+            now = "less than a frame a second: too slow to decide by; take features that cost less"
         if now != self._candidate:
             self._candidate, self._since = now, frame.time
         # `_is_still` has already waited `FROZEN` seconds.
         if still or not 0 <= frame.time - self._since < PATIENCE:
             self._trouble = self._candidate
         return self._trouble
+
+    def _is_slow(self, time: float) -> bool:
+        """Return whether so little comes that each frame begins a stream of its own."""
+        self._slow = self._slow + 1 if self._live and time - self._time > GAP else 0
+        self._time = time
+        return self._slow >= SLOW
 
     def _is_still(self, green: bytes, time: float) -> bool:
         """Return whether nothing at all has changed for too long."""

@@ -12,6 +12,7 @@ from edge.sight import FROZEN, PATIENCE, Sight
 
 RNG = np.random.default_rng(0)
 RATE = 15
+SLOW_WORDS = "less than a frame a second: too slow to decide by; take features that cost less"
 
 
 def room():
@@ -78,6 +79,22 @@ def test_a_black_picture_that_does_not_change_is_called_black():
 
 def test_a_recording_may_show_the_same_picture_for_long():
     assert set(look(Sight(live=False), [room()] * 60)) == {None}
+
+
+def test_less_than_a_frame_a_second_is_said_and_only_of_what_lives():
+    for live, said in ((True, {None, SLOW_WORDS}), (False, {None})):
+        sight = Sight(live=live)
+        troubles = [sight.update(Frame(room(), 1.1 * n)) for n in range(8)]
+        assert set(troubles) == said
+        assert troubles[-1] == (SLOW_WORDS if live else None)
+        quick = [sight.update(Frame(room(), 9 + n / 10)) for n in range(10)]
+        assert quick[-1] is None
+
+
+def test_one_pause_of_the_camera_is_not_slow():
+    sight = Sight()
+    times = [*(n / 10 for n in range(20)), *(5 + n / 10 for n in range(20))]
+    assert {sight.update(Frame(room(), time)) for n, time in enumerate(times)} == {None}
 
 
 def test_one_pixel_that_changes_is_enough_to_be_alive():
