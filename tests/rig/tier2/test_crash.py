@@ -243,7 +243,7 @@ def test_a_model_that_spoils_on_the_card_gives_way_to_what_ran_before(pi, old, p
 def test_a_disk_that_is_full_leaves_what_runs_and_is_no_trouble_later(pi, old, push, project):
     releases = "/opt/handwave/releases"
     pi.run("cp", "-a", releases, "/opt/held")
-    pi.run("mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs", releases)
+    pi.run("mount", "-t", "tmpfs", "-o", "size=4M", "tmpfs", releases)
     try:
         pi.run("cp", "-a", f"/opt/held/{old}", releases)
         pi.run("chown", "pi:", releases)
