@@ -253,7 +253,7 @@ def test_another_login_takes_over_what_pushes_have_made_and_not_the_venv():
     (folder,) = [step for step in steps if step.name == "folder"]
     assert folder.does == "/opt/handwave, eve's (pi had it)"
     owned = [command.command.split()[-1] for command in folder.commands[1:]]
-    names = ("lock", "history", "releases", "current")
+    names = ("lock", "history", "releases", "current", "previous")
     assert owned == [f"/opt/handwave/{name}" for name in names]
 
 
