@@ -19,7 +19,7 @@ from trainer.augment import VERSION, augment, scramble
 from trainer.cache import FeatureCache, digest
 from trainer.dataset import content_of
 from trainer.errors import DataError
-from trainer.features import VIEWS
+from trainer.features import VIEWS, looks_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +85,25 @@ class Described:
     def found(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return whether each row, `[..., features]`, has found what it looks for."""
         return np.asarray((rows[..., self.confidences] > 0).any(axis=-1))
+
+    def mirrored(self, rows: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return rows as the other hand would have given them; None where no hand is looked for.
+
+        Args:
+            rows: `[..., features]`. Of those in which no hand was found nothing is said.
+        """
+        from trainer.features.poses import NUMBERS, other_hand
+
+        changed = rows.copy()
+        columns = self._columns()
+        hands = [
+            columns[name]
+            for name in self.finders
+            if looks_for(name) == "hand" and self.widths[name] == NUMBERS
+        ]
+        for place in hands:
+            changed[..., place] = other_hand(rows[..., place])
+        return changed if hands else None
 
     @property
     def confidences(self) -> NDArray[np.int64]:

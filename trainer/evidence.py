@@ -59,6 +59,9 @@ class Evidence:
     """float32 `[n, features]`, of the pictures themselves."""
     curve: list[CurvePoint] = field(default_factory=list)
     """From more and more sessions, up to all but the held-out ones."""
+    mirrored: NDArray[np.int64] | None = None
+    """`[n]`: the label said of the same gesture with the other hand, held out as well; -1 where it
+    never was, or no hand was found. None where features look for none, or for two."""
     finders: tuple[str, ...] = ()
     """The kinds of features among these that look for something, such as a hand."""
 

@@ -43,6 +43,9 @@ class HeldOut:
     sessions: int
     history: History
     """Of the first fold's network."""
+    mirrored: NDArray[np.int64] | None = None
+    """`[n]`: the label said of the same gesture with the other hand, -1 where no hand was found.
+    None where features look for none, or for two."""
     honest: float | None = None
     """The accuracy where the features, too, were chosen without the pictures that they are measured
     on; None where nothing was chosen."""
@@ -137,14 +140,17 @@ def cross_validate(
     if not numbers:
         return None
 
-    def one(number: int) -> tuple[Array, Array, History]:
+    def one(number: int) -> tuple[Array, Array, History, NDArray[np.int64] | None]:
         held, rest = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
         watched = held if number == numbers[0] else None
         learned = learn(described, rest, hidden=hidden, seed=seed, watched=watched)
         rows = described.rows[held, 0]
         if done is not None:
             done()
-        return learned.logits(rows), learned.novelty(rows), learned.history
+        other = described.mirrored(rows)
+        told = None if other is None else learned.logits(other).argmax(axis=1)
+        mirrored = None if told is None else np.where(described.found(rows), told, -1)
+        return learned.logits(rows), learned.novelty(rows), learned.history, mirrored
 
     pool = ThreadPoolExecutor(os.cpu_count())
     # The limit is the process's: set here as well, or the first fold to end would lift it for all.
@@ -158,11 +164,18 @@ def cross_validate(
         order,
         folds[order],
         described.targets[order],
-        np.concatenate([logits for logits, _, _ in said]),
-        np.concatenate([novelty for _, novelty, _ in said]),
+        np.concatenate([logits for logits, *_ in said]),
+        np.concatenate([novelty for _, novelty, *_ in said]),
         len({described.dataset.pictures[index].session for index in order}),
         said[0][2],
+        _joined([mirrored for *_, mirrored in said]),
     )
     back = np.argsort(order)  # the dataset's order
-    names = ("indices", "folds", "targets", "logits", "novelty")
+    names = ["indices", "folds", "targets", "logits", "novelty"]
+    names += [] if found.mirrored is None else ["mirrored"]
     return replace(found, **{name: getattr(found, name)[back] for name in names})
+
+
+def _joined(parts: list[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None

@@ -38,6 +38,10 @@ CLOUDS = {"hand": [(0, 63), (64, 127)], "face": [(0, 1404)]}
 """Which of them are points: those in the square, and, of a hand, those in space."""
 HANDED = 63
 """Which of a hand's says whether it is the right one, from 0 to 1."""
+NUMBERS = 47
+"""Features of a hand."""
+_SIDEWAYS, _HANDED = slice(35, 45, 2), 45
+"""Of these: how far to the right each finger points in the picture; and which hand it is."""
 FINGERS = [list(range(first, first + 4)) for first in (1, 5, 9, 13, 17)]
 """Of a hand's 21 points: the thumb's, from root to tip, and the other fingers'; 0 is the wrist."""
 BONES = [pair for finger in FINGERS for pair in zip([0, *finger], finger, strict=False)]
@@ -187,6 +191,14 @@ face (float[1410] found) => (float[n] features) {{
     features = Concat <axis = 0> (ratios, shifted, turned, certain)
 }}
 """.format(still=STILL, upright=upright("up", "picture_"))
+
+
+def other_hand(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a hand's features as the other hand gives them, held the same: `[..., 47]`."""
+    mirrored = rows.copy()
+    mirrored[..., _SIDEWAYS] *= -1
+    mirrored[..., _HANDED] = np.where(rows[..., -1] > 0, 1 - rows[..., _HANDED], 0)
+    return mirrored
 
 
 def finder(kind: Kind) -> onnx.ModelProto:

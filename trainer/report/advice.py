@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal[
     "weights", "unseen", "sessions", "mislabelled", "duplicates", "background", "confusion",
-    "session", "more", "balance",
+    "session", "more", "balance", "hands",
 ]  # fmt: skip
 
 MOST = 8
@@ -47,6 +47,10 @@ SEARCHED = 10_000
 """Pictures among which copies are looked for: a second's work, and four for twice as many."""
 ENOUGH = 15
 """Pictures of a label, below which the first advice is more of them."""
+FEW = 20
+"""Pictures in which a hand was found, below which nothing is said of the other one."""
+MUCH = 0.1
+"""Accuracy by which the other hand must be worse to be mentioned."""
 SOON = 600.0
 """Seconds within which sessions were taken in the same place and light."""
 BURST = 0.99
@@ -90,6 +94,7 @@ def advise(evidence: Evidence, lacking: Sequence[str] = ()) -> list[Advice]:
         _no_background(evidence),
         _confusions(evidence, counted),
         _bad_sessions(evidence, counted),
+        _other_hand(evidence, counted),
         _more(evidence) if certain.all() else (),  # wrong labels bend the curve
         _balance(evidence),
         _bursts(evidence, nearest) if nearest else _not_searched(evidence),
@@ -304,6 +309,24 @@ def _bad_sessions(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Ad
             f"{percent(expected)} there. If the light, distance or background in it is one the "
             "device will meet, record two more like it; if not, leave it out.",
             evidence.paths(evidence.surest(here & ~evidence.right)[:NAMED]),
+        )
+
+
+def _other_hand(evidence: Evidence, counted: NDArray[np.bool_]) -> Iterator[Advice]:
+    """Say how the same gestures would go with the other hand, where that is much worse."""
+    if evidence.mirrored is None:
+        return
+    shown = counted & (evidence.mirrored >= 0)
+    if shown.sum() < FEW:
+        return
+    right = float(evidence.right[shown].mean())
+    other = float((evidence.mirrored == evidence.targets)[shown].mean())
+    if other < right - MUCH:
+        yield Advice(
+            "hands",
+            f"With the other hand {percent(other)} of these would be right, instead of "
+            f"{percent(right)}. If either hand may show them, record each, or teach with --mirror, "
+            "unless a gesture points to a side.",
         )
 
 

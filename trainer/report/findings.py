@@ -42,8 +42,12 @@ def find(taught: Taught) -> Evidence:
     n, classes = len(described.rows), len(described.dataset.labels)
     probabilities, novelty = np.full((n, classes), np.nan), np.full(n, np.nan)
     curve = []
+    mirrored = None
     held = taught.held_out
     if held is not None:
+        if held.mirrored is not None:
+            mirrored = np.full(n, -1)
+            mirrored[held.indices] = held.mirrored
         probabilities[held.indices], novelty[held.indices] = held.probabilities, held.novelty
         if not taught.recalled and n <= MOST:
             hidden = taught.learned.network.sizes[1]
@@ -55,6 +59,7 @@ def find(taught: Taught) -> Evidence:
         novelty,
         described.rows[:, 0],
         curve,
+        mirrored=mirrored,
         finders=described.finders,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge.classifier import Classifier
+from edge.classifier import Classifier, open_session
 from edge.errors import PictureError
 from edge.sources.turning import Turn, turn
 from edge.sources.virtual import Scene, draw
@@ -17,7 +17,7 @@ from trainer.cli import main
 from trainer.dataset import read_dataset
 from trainer.describe import describe
 from trainer.errors import DataError
-from trainer.features import make_features
+from trainer.features import make_features, poses
 from trainer.features import points as points_module
 from trainer.features.points import (
     Points,
@@ -229,3 +229,17 @@ def test_the_format_is_what_it_was(tmp_path):
     assert msgspec.json.encode(read_points(tmp_path / "old.points")).decode() == text.replace(
         ", ", ","
     )
+
+
+def test_features_of_the_other_hand_are_those_of_its_mirrored_points(hands):
+    session = open_session(poses.pose("hand").SerializeToString(), "pose")
+    for seed in range(4):
+        found = np.array(
+            find("hand", draw("palm", Scene.random(seed, (320, 240)), 0)).found, np.float32
+        )
+        (row,) = session.run(["features"], {"found": found})
+        (other,) = session.run(["features"], {"found": mirrored(found, "hand")})
+        np.testing.assert_allclose(poses.other_hand(row), other, atol=1e-5)
+        assert len(row) == poses.NUMBERS
+    nothing = np.zeros((2, poses.NUMBERS), np.float32)
+    np.testing.assert_array_equal(poses.other_hand(nothing), nothing)

@@ -122,6 +122,28 @@ def test_sessions_captured_in_one_go_say_nothing_of_another_day():
     assert Case(sessions=("2026-11-30-100000", "kitchen", "hall")).advice("sessions") == []
 
 
+@pytest.mark.parametrize(("wrong", "said"), [(0, False), (2, False), (20, True)])
+def test_gestures_that_fail_with_the_other_hand_are_said(wrong, said):
+    case = Case(sessions=("s0", "s1", "s2"))
+    other = case.targets.copy()
+    other[:wrong] = (other[:wrong] + 1) % len(case.labels)
+    case.more["mirrored"] = other
+    texts = [advice.text for advice in case.advice("hands")]
+    assert bool(texts) == said
+    if said:
+        share = round(100 * (1 - wrong / len(other)))
+        assert (
+            f"With the other hand {share} % of these would be right, instead of 100 %" in texts[0]
+        )
+        assert "unless a gesture points to a side" in texts[0]
+
+
+def test_pictures_without_a_hand_say_nothing_of_the_other():
+    case = Case(sessions=("s0", "s1", "s2"))
+    case.more["mirrored"] = np.full(len(case.targets), -1)
+    assert case.advice("hands") == []
+
+
 def test_a_dataset_of_one_session_is_only_told_to_grow():
     evidence = Case(sessions=("only",)).evidence()
     evidence.probabilities[:] = np.nan
