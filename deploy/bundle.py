@@ -126,8 +126,8 @@ def _place(what: str, path: Path, config: Path) -> str:
             f"{config}: {what} {path} is not inside the folder of edge.toml, which is what "
             "is sent; copy it there and write its name"
         )
-    *folders, _ = parts = name.split("/")
-    if parts[0] in {"edge", "edge.toml", MANIFEST, SIGNATURE} or BYTECODE in folders:
+    parts = name.split("/")
+    if parts[0] in {"edge", "edge.toml", MANIFEST, SIGNATURE} or BYTECODE in parts:
         raise DeployError(f"{config}: {what}: handwave itself needs the name '{name}'; rename it")
     return name
 

@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
-_NAMED = re.compile(r"pi|webcam(:\d{0,2})?|virtual(:\d{0,18})?|ssh://.+")
 """Kinds of source other than paths."""
+_NAMED = re.compile(r"pi|webcam(:\d{0,2})?|virtual(:\d{0,18})?|ssh://.+")
+"""Their forms, as `edge.sources.opening.open_source` takes them."""
 FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
 """All forms of a source, for messages."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]

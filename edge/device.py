@@ -15,7 +15,7 @@ from edge.frame import Frame, Source
 from edge.loop import make_decider, steps
 from edge.outputs import Outputs
 from edge.outputs.wiring import Wiring
-from edge.service import Herald, on_hangup
+from edge.service import Herald, on_hangup, stop_if_asked
 from edge.status import Status, runtime_file
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class Device:
                     running = self._start(following)
                     project = following
                 except HandwaveError as problem:
+                    stop_if_asked()  # by a signal that came while the hardware was let go of
                     log.warning("%s; going back to what ran before", problem)
                     running = self._start(project)
 

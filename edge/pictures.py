@@ -30,13 +30,21 @@ SUFFIXES = frozenset(
 )
 POINTS = ".points"
 """Suffix of recordings of a hand's points, without pictures: see `trainer.features.points`."""
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # the decoders ever tried; JPEG's opens MPO too
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "GIF",
+)  # the decoders ever tried, but for HEIF; JPEG's opens MPO too
 OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
 """Files and folders that systems put beside people's files."""
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003
 MAX_SIDE = 640  # pixels; what a photograph is shrunk to
 MAX_PIXELS = 50_000_000  # to decode: more is no photograph but a decompression bomb
-MAX_JPEG = 150_000_000  # as far as phones go; a JPEG decodes straight to a part of its size
+MAX_JPEG = 150_000_000  # as far as phones go; unless progressive, it decodes to a part of its size
+HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+"""Brands of HEIC, an iPhone's; films and AVIF begin alike but for these."""
 MAX_BYTES = 200_000_000  # as many pixels, uncompressed
 
 
@@ -99,8 +107,9 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     try:
         with _opened(path) as file:
             whole = file.width * file.height
+            limit = MAX_PIXELS if file.info.get("progressive") else MAX_JPEG
             file.draft("RGB", (max_side, max_side))  # a JPEG decodes straight to near it
-            if whole > MAX_JPEG or file.width * file.height > MAX_PIXELS:
+            if whole > limit or file.width * file.height > MAX_PIXELS:
                 raise PIL.Image.DecompressionBombError  # noqa: TRY301  (as Pillow's own, later)
             return _as_rgb(file, max_side)
     except PictureError:
@@ -112,7 +121,7 @@ def read_picture(path: Path, *, max_side: int = MAX_SIDE) -> Image:
     except PIL.UnidentifiedImageError:
         raise PictureError(f"{path}: not a picture (JPEG, PNG, WebP, BMP, GIF, HEIC)") from None
     except PIL.Image.DecompressionBombError:
-        most = f"{MAX_PIXELS / 1e6:.0f} megapixels, a JPEG {MAX_JPEG / 1e6:.0f}"
+        most = f"{MAX_PIXELS / 1e6:.0f} megapixels, a plain JPEG {MAX_JPEG / 1e6:.0f}"
         raise PictureError(f"{path}: is too large a picture; {most} at most: shrink it") from None
     except Exception as problem:  # decoders raise nearly anything on damaged files
         reason = str(problem) or type(problem).__name__
@@ -157,6 +166,11 @@ def is_bounded(path: Path) -> bool:
     )
 
 
+def is_heif(head: bytes) -> bool:
+    """Return whether a file that begins so is a HEIC."""
+    return head[4:8] == b"ftyp" and head[8:12] in HEIF
+
+
 def _opened(path: Path) -> PIL.Image.Image:
     """Open a picture file.
 
@@ -166,8 +180,8 @@ def _opened(path: Path) -> PIL.Image.Image:
     import PIL.Image
 
     with path.open("rb") as file:
-        is_heif = file.read(8)[4:] == b"ftyp"
-    if not is_heif:
+        head = file.read(12)
+    if not is_heif(head):
         return PIL.Image.open(path, formats=FORMATS)
     try:
         import pi_heif

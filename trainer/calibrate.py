@@ -119,8 +119,9 @@ def pick_thresholds(
     """Choose the thresholds of confidence and novelty.
 
     96 % of the held-out pictures stay below `novelty`, unless that is over 6 and over 3 times what
-    99 % of the taught ones stay below, or, of two labels, below 1.5; where no session could be held
-    out, it is 1.5 times that. Pictures in which nothing was found do not count.
+    99 % of the taught ones stay below. Where no session could be held out, it is 1.5 times what
+    those stay below. Of two labels it is 1.5 at the least. Pictures in which nothing was found do
+    not count.
 
     `enter` is where at most 5 % of all the held-out pictures are wrong, surer, and not strange:
     between 0.65 and 0.7 (docs/decisions/0020-deciding.md; the decider's window and hold do the
@@ -138,8 +139,9 @@ def pick_thresholds(
     enter, strange = LEAST, 1.5 * usual
     if held_out is not None:
         strange = min(novelty_limit(held_out[2], KEPT), max(FARTHEST * usual, NEAREST))
-        if familiar.shape[1] == 2:
-            strange = max(strange, OF_TWO)
+    if familiar.shape[1] == 2:
+        strange = max(strange, OF_TWO)
+    if held_out is not None:
         wrong = np.sort(_acting(held_out, strange, background)[0])[::-1]
         allowed = int(WRONG * len(held_out[1]))
         # Just above the first wrong answer beyond the allowed; a card has thousandths.

@@ -31,8 +31,6 @@ there: bad ones of one recording were deleted."""
 
 BASES = (60, 100, 1000)
 """Where a number in a name wraps within a recording: seconds, hundredths, thousandths."""
-SHARED = "loose-run"
-"""How recordings begin that several labels' loose pictures are of."""
 FEW = 8
 """Fewest pictures of a recording that only restarting numbers suggest."""
 
@@ -69,11 +67,11 @@ def guess_recordings(
             (one, [path for session in sessions for path in session if path in one])
             for one in whole
         ]
-        named = {}
+        named, alone = {}, False
         for number, (one, paths) in enumerate((part for part in parts if part[1]), start=1):
             shared = len(paths) < len(one)
-            named[f"{SHARED}{whole.index(one) + 1}" if shared else f"{label}-run{number}"] = paths
-        alone = len(sessions) == 1 and next(iter(named)).startswith(SHARED)
+            alone = shared and len(sessions) == 1
+            named[f"loose-run{whole.index(one) + 1}" if shared else f"{label}-run{number}"] = paths
         in_turn = len(named) < len(sessions) or alone
         found[label] = named, "as the labels count on from one to the other" if in_turn else how
     return found

@@ -20,7 +20,7 @@ from edge.outputs.apply import Outputs
 from edge.outputs.header import describe, draw
 from edge.outputs.kind import Section
 from edge.outputs.wiring import Wiring
-from edge.service import until_stopped
+from edge.service import stop_if_asked, until_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +133,7 @@ def _run(config: Config, pins: PinKind, where: str, label: str | None, seconds: 
             time.sleep(seconds)
             outputs.apply(_decision(None))
     except HandwaveError as problem:  # the others still want trying
+        stop_if_asked()  # unless a signal came while this one was let go of
         placed = str(problem).startswith(f"{config.path}: ")  # a file that it names, not a pin
         complain(problem if placed else OutputError(f"{where}: {problem}", picture=problem.picture))
         return False

@@ -125,14 +125,14 @@ class Follower:
     """A switch that sends one message for on and another for off."""
 
     post: Post
-    begin: Message
-    end: Message
+    said_on: Message
+    said_off: Message
 
     def on(self) -> None:
-        self.post.change(self.begin)
+        self.post.change(self.said_on)
 
     def off(self) -> None:
-        self.post.change(self.end)
+        self.post.change(self.said_off)
 
 
 class Device:

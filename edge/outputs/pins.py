@@ -403,9 +403,10 @@ class _Arm:
                 return
             self._servo.angle = self._rest  # None: no more pulses
             if self._rest is not None:
-                self._timer = threading.Timer(SETTLE, self._settled)
-                self._timer.daemon = True
-                self._timer.start()
+                timer = threading.Timer(SETTLE, self._settled)
+                timer.daemon = True
+                timer.start()
+                self._timer = timer  # only now: a signal may come between
 
     def close(self) -> None:
         timer = self._timer

@@ -148,7 +148,6 @@ class Screen:
 
     def close(self) -> None:
         """Give the screen back."""
-        self._worker.stopping.set()
         self._worker.close()
         if self._painter is not None:
             self._painter.close()

@@ -60,6 +60,7 @@ def test_a_model_in_a_folder_keeps_its_place(project, package):
         ("edge.toml", "handwave itself needs the name"),
         ("MANIFEST", "handwave itself needs the name"),
         ("models/__pycache__/model.onnx", "handwave itself needs the name"),
+        ("models/__pycache__", "handwave itself needs the name"),
         ("gone.onnx", "gone.onnx: No such file or directory; nothing was sent"),
     ],
 )

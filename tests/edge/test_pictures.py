@@ -350,6 +350,18 @@ def test_a_phones_largest_jpeg_is_read_and_a_larger_one_is_not(save):
     assert complaint(save(target.getvalue(), "b.jpg")).startswith("is too large a picture")
 
 
+def test_a_progressive_jpeg_is_held_as_a_whole_and_so_smaller(save):
+    target = io.BytesIO()
+    Image.new("L", (8_000, 7_000), 90).save(target, "JPEG", quality=10, progressive=True)
+    assert complaint(save(target.getvalue(), "a.jpg")).startswith("is too large a picture")
+
+
+@pytest.mark.parametrize("brand", [b"isom", b"mp42", b"avif", b"qt  "])
+def test_a_film_is_no_iphones_picture(save, monkeypatch, brand):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    assert "not a picture" in complaint(save(b"\0\0\0\x18ftyp" + brand + bytes(40), "a.jpg"))
+
+
 PHOTO = Path(__file__).with_name("photo.heic")
 """As an iPhone's, turned by its EXIF. Upright it is red above, blue below, white at the right."""
 

@@ -226,3 +226,5 @@ def test_of_two_labels_the_limit_is_no_less_than_one_and_a_half():
         held_out = (sure, targets, np.full(40, 0.7))
         familiar = np.eye(classes)[targets]
         assert pick_thresholds(familiar, taught, held_out).novelty == pytest.approx(limit)
+    for classes, limit in ((2, OF_TWO), (3, 0.75)):
+        assert pick_thresholds(np.eye(classes)[targets], taught).novelty == pytest.approx(limit)

@@ -126,6 +126,13 @@ def test_gestures_taken_in_turn_an_hour_apart_are_several_recordings():
     assert "stamps" in found["fist"][1]
 
 
+def test_a_label_that_is_called_loose_is_a_label():
+    loose = [Path(f"loose/IMG_{number:04}.jpg") for number in range(1, 31)]
+    others = [Path(f"x/DSC{number:04}.jpg") for number in range(900, 930)]
+    found = guess_recordings({"loose": loose, "x": others})
+    assert found["loose"][1] == "nothing in their names or times says more"
+
+
 def test_labels_that_each_count_for_themselves_say_nothing_of_each_other():
     runs = [Path(f"{number}.jpg") for number in (*range(30), *range(100, 130))]
     found = guess_recordings({label: [Path(label) / one for one in runs] for label in ("a", "b")})

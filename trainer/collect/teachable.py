@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from edge.card import BACKGROUND, NOTE
 from edge.errors import PictureError
-from edge.pictures import SUFFIXES, natural_key, read_picture
+from edge.pictures import SUFFIXES, is_heif, natural_key, read_picture
 from edge.sources.taken import MAX_BYTES, parse_note
 from trainer.collect.archive import Archive, Entry
 from trainer.collect.label_lists import MOST_TEXT, parse_labels
@@ -416,7 +416,7 @@ def _copy(source: Archive, sample: _Sample, label: str, staging: Staging) -> Non
         raise PictureError(f"larger than {MOST_PICTURE // 1_000_000} MB")
     content = source.read(sample.entry, MOST_PICTURE)
     suffix = next((MAGIC[start] for start in MAGIC if content.startswith(start)), None)
-    suffix = ".heic" if content[4:8] == b"ftyp" else suffix
+    suffix = ".heic" if is_heif(content[:12]) else suffix
     if suffix is None:
         raise PictureError("not a picture (JPEG, PNG, WebP, BMP, GIF, HEIC)")
     with staging.picture(content, label, sample.session, suffix) as path:

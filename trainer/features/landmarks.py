@@ -9,8 +9,9 @@ A *region* is where to look closely: how sure it is, its middle, the side of its
 way is up, in pixels of the picture. The graph's optional input `state` is the region that the last
 frame's points call for, `next_state` the one for the next frame. While that one still holds what it
 should, the detector, the dearer half, is not run; where it does not, it is, in the same frame. A
-picture by itself it sees in one size after the other until something is found; of a stream's frames
-after the first, each in one size. An empty state, of zeros, is the default.
+picture by itself it sees in one size after the other until something is found, and so the frame
+after one in which something was found that is not sure enough to be followed; of a stream's other
+frames after the first, each in one size. An empty state, of zeros, is the default.
 
 Geometry and thresholds are those of MediaPipe's graphs `hand_landmark_tracking_cpu` and
 `face_landmark_front_cpu` (https://github.com/google-ai-edge/mediapipe, 0.10), for one hand or face:
@@ -18,8 +19,9 @@ instead of suppressing others, boxes that overlap the likeliest are averaged wit
 pixels are picked, not interpolated, a hand's then averaged; the palm detector sees other sizes than
 a square of 192 pixels, the face detector one of 160, not 128, and only as much of a square's black
 margins as their grid calls for; and a likely one, unless it is very small, is given a close look
-sooner, because the landmark network judges better. What that moves and saves is in
-docs/decisions/0013-hands.md, 0014-faces.md and 0022-sizes-of-search.md.
+sooner, because the landmark network judges better; and a hand that is followed must stay surer.
+What that moves and saves is in docs/decisions/0013-hands.md, 0014-faces.md, 0022-sizes-of-search.md
+and 0029-what-stays.md.
 """
 
 from __future__ import annotations

@@ -400,3 +400,10 @@ def test_the_idle_picture_is_checked_too(tmp_path):
     Idle().check(tmp_path)
     with pytest.raises(ValueError, match=r"there is no file 'gone\.png'"):
         Idle(idle="gone.png").check(tmp_path)
+
+
+def test_a_screen_that_is_given_back_says_nothing(caplog):
+    shown = Screen()
+    done(shown)
+    shown.close()
+    assert caplog.messages == []

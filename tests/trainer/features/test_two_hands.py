@@ -133,6 +133,18 @@ def test_the_first_hand_may_go_and_the_second_stays(stream):
     assert stream([both] * 3 + [left] * 6) == [2] * 3 + [1] * 6
 
 
+def test_a_hand_that_is_only_likely_is_looked_at_again_in_the_next_frame(two):
+    """It is sure enough to be found, and not to be followed: it must not wait its turn."""
+    session = open_session(two.model.SerializeToString(), "two-hands")
+    both = beside(gesture("palm", 1), gesture("fist", 2))
+    _, state = session.run(["features", "next_state"], {"image": both})
+    state[0] = 0.6
+    row, state = session.run(["features", "next_state"], {"image": both, "state": state})
+    assert row[SECOND] > 0.9
+    assert row[-1] > 0.9
+    assert (np.hypot(state[[4, 10]], state[[5, 11]]) < 1.01).all(), "directions, and no counters"
+
+
 def test_two_hands_are_followed_without_a_search(two):
     """Where they are followed, it sees them in what the detector would not look at."""
     session = open_session(two.model.SerializeToString(), "two-hands")
