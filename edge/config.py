@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 64_000
 KINDS = ("pi", "webcam", "virtual", "ssh")
 """Kinds of source other than paths."""
-_NAMED = re.compile(r"pi|webcam(:\d{0,2})?|virtual(:\d{0,18})?|ssh://.+")
-"""Their forms, as `edge.sources.opening.open_source` takes them."""
+NAMED = re.compile(r"pi|webcam(:\d{0,2})?|virtual(:\d{0,18})?|ssh://.+")
+"""Their forms. No webcam beyond 99: to OpenCV 200 is another driver's 0."""
 FORMS = "pi, webcam:0, a folder, a video file, virtual, or ssh://user@host"
 """All forms of a source, for messages."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
@@ -313,7 +313,7 @@ def _found_from(path: Path, source: str | None) -> str | None:
     if not source:
         raise ConfigError(f"{path}: source: it is empty; take the line out for the camera")
     if source.partition(":")[0] in KINDS:
-        if not _NAMED.fullmatch(source):
+        if not NAMED.fullmatch(source):
             raise ConfigError(f"{path}: source: there is no '{source}'; a source is {FORMS}")
         return source
     there = path.parent / source

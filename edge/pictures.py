@@ -30,13 +30,8 @@ SUFFIXES = frozenset(
 )
 POINTS = ".points"
 """Suffix of recordings of a hand's points, without pictures: see `trainer.features.points`."""
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "BMP",
-    "GIF",
-)  # the decoders ever tried, but for HEIF; JPEG's opens MPO too
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+"""The decoders ever tried, but for HEIF's; JPEG's opens MPO too."""
 OF_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "thumbs.db", "desktop.ini"}
 """Files and folders that systems put beside people's files."""
 EXIF_IFD, DATE_TIME_ORIGINAL = 0x8769, 0x9003

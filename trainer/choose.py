@@ -39,6 +39,7 @@ FOUND = {"hand": 0.87, "face": 0.5}
 SHOWN = 0.5
 """Share of a label's pictures in which a hand or face must be found for its kind to be tried."""
 TWO = "two-hands"
+"""The kind for which a second hand must be found as well."""
 SAMPLE = 60
 """Pictures to look at for that."""
 BELIEF = 30

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Member = TypeVar("Member", bound=Hashable)
 
+STAMP = "%Y-%m-%d-%H%M%S"
+"""What `trainer capture` calls a session, in `strftime`'s words."""
 PAUSE = 60.0
 """Seconds without a picture after which a new session began."""
 SKIP = 10

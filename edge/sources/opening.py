@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.config import FORMS, CameraSettings
+from edge.config import FORMS, NAMED, CameraSettings
 from edge.errors import SourceError
 from edge.files import is_file, is_folder
 from edge.frame import SIZE, Source
@@ -57,9 +56,9 @@ def open_source(
         from edge.sources.camera import Camera  # each source's libraries only when used
 
         return Camera(size, settings=camera, taken=taken)
-    if kind == "webcam" and re.fullmatch(r"\d{0,2}", rest):  # to OpenCV 200 is another driver's 0
+    if kind == "webcam" and NAMED.fullmatch(name):
         return Webcam(int(rest or 0), size, settings=camera, taken=taken)
-    if kind == "virtual" and re.fullmatch(r"\d{0,18}", rest):
+    if kind == "virtual" and NAMED.fullmatch(name):
         from edge.sources.virtual import Virtual
 
         return Virtual(size, seed=int(rest or 0), paced=paced)

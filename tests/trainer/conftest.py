@@ -67,6 +67,18 @@ def mediapipe(tmp_path_factory):
     return cache
 
 
+@pytest.fixture(scope="session")
+def real_kind(mediapipe):
+    """Return a function that makes features with MediaPipe's weights."""
+
+    def make(name):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HANDWAVE_CACHE", str(mediapipe))
+            return make_features(name)
+
+    return make
+
+
 @pytest.fixture
 def hands(mediapipe, monkeypatch):
     """MediaPipe's weights are in the cache."""

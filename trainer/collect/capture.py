@@ -23,6 +23,7 @@ from edge.sources.opening import default_source, open_source
 from edge.sources.recordings import RATE
 from edge.sources.taken import AUTOMATIC
 from trainer.errors import DataError
+from trainer.sessions import STAMP
 from trainer.taken import note
 from trainer.words import shorten
 
@@ -69,7 +70,7 @@ def session_folder(data: Path, label: str) -> Path:
     """
     if wrong := _wrong_with(label):
         raise DataError(f"'{shorten(label)}' cannot be a label: {wrong}")
-    name = time.strftime("%Y-%m-%d-%H%M%S")
+    name = time.strftime(STAMP)
     folder, number = data / label / name, 1
     while folder.exists():
         number += 1

@@ -302,7 +302,7 @@ def points_of(kind: str) -> onnx.ModelProto:
         tflite_file,
         two_hands,
         two_poses,
-    )  # fmt: skip
+    )
     from trainer.features.weights import converted
 
     subject = SUBJECTS[kind]

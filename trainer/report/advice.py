@@ -20,6 +20,7 @@ from trainer.evidence import gain, mixed_up, wilson_upper
 from trainer.features.weights import without
 from trainer.report.copies import Copies, find_copies
 from trainer.report.suspects import find_suspects
+from trainer.sessions import STAMP
 from trainer.words import count, names, percent, shorten
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _soon_after(evidence: Evidence) -> Iterator[Advice]:
 def _captured_at(session: str) -> float | None:
     """Return when `trainer capture` named a session, in seconds; None where it did not."""
     try:
-        return datetime.strptime(session[:17], "%Y-%m-%d-%H%M%S").replace(tzinfo=UTC).timestamp()
+        return datetime.strptime(session[:17], STAMP).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
 

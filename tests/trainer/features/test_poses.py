@@ -34,10 +34,8 @@ CLOSE = cv2.resize(draw("palm", Scene.random(0, SIZE), 0)[60:180, 80:240], SIZE)
 
 
 @pytest.fixture(scope="module")
-def hand(mediapipe):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HANDWAVE_CACHE", str(mediapipe))
-        return make_features("hand")
+def hand(real_kind):
+    return real_kind("hand")
 
 
 @pytest.fixture(scope="module")

@@ -27,17 +27,13 @@ ROOM = draw("background", Scene.random(9, SIZE), 0)
 
 
 @pytest.fixture(scope="module")
-def two(mediapipe):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HANDWAVE_CACHE", str(mediapipe))
-        return make_features("two-hands")
+def two(real_kind):
+    return real_kind("two-hands")
 
 
 @pytest.fixture(scope="module")
-def hand(mediapipe):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HANDWAVE_CACHE", str(mediapipe))
-        return make_features("hand")
+def hand(real_kind):
+    return real_kind("hand")
 
 
 @pytest.fixture
